@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The nouns of vor: what every other crate talks about.
+//!
+//! Nothing here does anything; acts live in the crates that perform them (discover → probe → protocol →
+//! pipeline → export). No protocol, runtime or exporter is named here.
+
+pub mod attrs;
+pub mod capture;
+pub mod metric;
+pub mod net;
+pub mod process;
+pub mod semconv;
+pub mod service;
+pub mod span;
+pub mod time;
+pub mod trace;
+
+pub use attrs::{Attrs, Key, Value};
+pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin};
+pub use metric::{Exemplar, Exponential, Family, Histogram, Measure, Point};
+pub use net::{ConnId, Connection, Endpoint, Side, Transport};
+pub use process::{Language, Process, ProcessKey};
+pub use service::Service;
+pub use span::{Done, Headline, Kind, Operation, Span, Status};
+pub use time::{Clock, Interval, Mono};
+pub use trace::{SpanId, TraceContext, TraceId};

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who talks to whom.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One connection of one socket, never reused while vor runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// One end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// An IP address and port. IPv4 is never written as mapped IPv6.
+    Inet(SocketAddr),
+    /// A unix socket: its path (abstract names start with `@`), empty when it has none.
+    Unix(Arc<str>),
+}
+
+impl Endpoint {
+    /// The port, if it has one that is not 0.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Inet(at) if at.port() != 0 => Some(at.port()),
+            Self::Inet(_) | Self::Unix(_) => None,
+        }
+    }
+
+    /// The address without the port: an IP address or a path.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self {
+            Self::Inet(at) => at.ip().to_string(),
+            Self::Unix(path) => path.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(at) => at.fmt(f),
+            Self::Unix(path) if path.is_empty() => f.write_str("unix:unnamed"),
+            Self::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// What carries the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// TCP (and MPTCP).
+    Tcp,
+    /// A stream socket of the unix family.
+    Unix,
+}
+
+/// A connection as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Identity of the connection at this end.
+    pub id: ConnId,
+    /// What carries the bytes.
+    pub transport: Transport,
+    /// This end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+}
+
+/// Which part the observed process plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// It asks.
+    Client,
+    /// It answers.
+    Server,
+}
+
+impl Side {
+    /// The part the peer plays.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+impl Connection {
+    /// The asking end, when this process plays `side`.
+    #[must_use]
+    pub const fn client(&self, side: Side) -> &Endpoint {
+        match side {
+            Side::Client => &self.local,
+            Side::Server => &self.remote,
+        }
+    }
+
+    /// The answering end, when this process plays `side`.
+    #[must_use]
+    pub const fn server(&self, side: Side) -> &Endpoint {
+        self.client(side.other())
+    }
+}
