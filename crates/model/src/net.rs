@@ -7,7 +7,12 @@ use std::sync::Arc;
 
 /// One connection of one socket, never reused while vor runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnId(pub u64);
+pub struct ConnId {
+    /// The kernel's name for the socket; reused by later sockets.
+    pub socket: u64,
+    /// Counts the connections that vor has seen.
+    pub serial: u64,
+}
 
 /// One end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
