@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Value types that every crate's settings share: each validates itself while it is read.
+
+mod duration;
+mod ports;
+mod secret;
+
+pub use duration::{Duration, DurationError};
+pub use ports::{PortSet, PortSetError};
+pub use secret::Secret;
+
