@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One bounded inbox per exporter. A full inbox loses the batch: here, nowhere else, counted per span.
+//!
+//! In: finished batches, once each. Out: the same batch, shared, in every inbox. An exporter that is slow
+//! or stuck harms nobody else.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use vor_health::{Board, Counter};
+use vor_model::Span;
+
+/// Spans that left the chain together.
+pub type Batch = Arc<[Span]>;
+
+/// The end of the pipeline.
+pub struct Outlet {
+    board: Arc<Board>,
+    depth: usize,
+    doors: Vec<Door>,
+    /// Dropped with the outlet, which is what [`Closing`] waits for.
+    alive: watch::Sender<()>,
+}
+
+struct Door {
+    inbox: mpsc::Sender<Batch>,
+    taken: Counter,
+    full: Counter,
+    gone: Counter,
+    waiting: Counter,
+}
+
+impl Outlet {
+    /// An outlet whose inboxes hold `depth` batches each (at least 1).
+    #[must_use]
+    pub fn new(depth: usize, board: Arc<Board>) -> Self {
+        Self { board, depth: depth.max(1), doors: Vec::new(), alive: watch::Sender::new(()) }
+    }
+
+    /// One more inbox, counted as stage `name`.
+    pub fn open(&mut self, name: &'static str) -> Inbox {
+        let (inbox, batches) = mpsc::channel(self.depth);
+        let count = |what| self.board.counter(name, what);
+        self.doors.push(Door {
+            inbox,
+            taken: count("in"),
+            full: count("lost.full"),
+            gone: count("lost.gone"),
+            waiting: count("waiting"),
+        });
+        Inbox { batches }
+    }
+
+    /// Something that ends when this outlet is dropped.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing(self.alive.subscribe())
+    }
+
+    /// Puts `spans` into every inbox that has room.
+    pub fn put(&self, spans: &mut Vec<Span>) {
+        if spans.is_empty() {
+            return;
+        }
+        if self.doors.is_empty() {
+            return spans.clear();
+        }
+        let batch: Batch = spans.drain(..).collect();
+        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        for door in &self.doors {
+            door.taken.add(count);
+            match door.inbox.try_send(Arc::clone(&batch)) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(_)) => door.full.add(count),
+                // Its exporter gave up and has said so.
+                Err(mpsc::error::TrySendError::Closed(_)) => door.gone.add(count),
+            }
+            let waiting = self.depth.saturating_sub(door.inbox.capacity());
+            door.waiting.set(u64::try_from(waiting).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+/// Where one exporter finds its spans.
+pub struct Inbox {
+    batches: mpsc::Receiver<Batch>,
+}
+
+impl Inbox {
+    /// The next batch; waits for one. `None`: there will be no more. Safe to cancel.
+    pub async fn recv(&mut self) -> Option<Batch> {
+        self.batches.recv().await
+    }
+
+    /// The next batch if one is there already.
+    pub fn try_recv(&mut self) -> Option<Batch> {
+        self.batches.try_recv().ok()
+    }
+}
+
+/// The end of all spans.
+#[derive(Debug, Clone)]
+pub struct Closing(watch::Receiver<()>);
+
+impl Closing {
+    /// Returns when the outlet is gone. Safe to cancel.
+    pub async fn wait(&mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
