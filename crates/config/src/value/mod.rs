@@ -9,3 +9,5 @@ pub use duration::{Duration, DurationError};
 pub use ports::{PortSet, PortSetError};
 pub use secret::Secret;
 
+pub(crate) use duration::DURATION;
+pub(crate) use secret::SECRET;
