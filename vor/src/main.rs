@@ -1,3 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Placeholder.
-fn main() {}
+//! vor: arguments, one command, exit code.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use vor_config::ConfigError;
+
+mod cli;
+mod commands;
+mod compat;
+mod config;
+mod log;
+
+use cli::{Cli, Command};
+
+/// Exit code for wrong usage and wrong settings, the one clap uses too.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => explain(&error),
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Config(args) => commands::config::run(&args, &mut out)?,
+        Command::Completions { shell } => commands::completions::completions(shell, &mut out)?,
+        Command::Man => commands::completions::man(&mut out)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Says what went wrong and what to do next; a reader that went away is not a failure.
+fn explain(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    if let Some(wrong) = error.downcast_ref::<ConfigError>() {
+        eprintln!("{}", next_step(wrong));
+        return ExitCode::from(USAGE);
+    }
+    ExitCode::FAILURE
+}
+
+fn next_step(wrong: &ConfigError) -> &'static str {
+    match wrong {
+        ConfigError::Unreadable { .. } => {
+            "check the path after --config or in VOR_CONFIG_PATH, and who may read the file"
+        }
+        ConfigError::Malformed { .. } => "correct that line; the file must be one YAML document",
+        ConfigError::Settings(_) | ConfigError::Conflict(_) => {
+            "`vor config --docs` says what each key takes, `vor config` shows what is in force"
+        }
+    }
+}
