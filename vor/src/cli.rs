@@ -38,14 +38,14 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Print the completions for a shell.
     ///
-    /// For bash: vor completions bash > /etc/bash_completion.d/vor
+    /// For bash: `vor completions bash > /etc/bash_completion.d/vor`
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
     /// Print the manual page.
     ///
-    /// To read it: vor man | man -l -
+    /// To read it: `vor man | man -l -`
     Man,
 }
 
