@@ -4,6 +4,9 @@
 //! In: batches of [`Captured`](vor_model::Captured). Out: `Arc<[Span]>` in each exporter's inbox, series in the meter.
 //! Only exporters wait for anything; everything here is called, does its work and returns.
 
+mod assemble;
+mod chain;
+mod config;
 mod meter;
 mod outlet;
 
@@ -15,7 +18,10 @@ use rustix::time::{ClockId, clock_gettime};
 use vor_health::Board;
 use vor_model::{Clock, Mono};
 
-pub use meter::{FamilyPoints, Meter, MeterConfig};
+pub use assemble::{Assemble, Judge, Services};
+pub use chain::Chain;
+pub use config::{MetricsConfig, Prefix, SpansConfig};
+pub use meter::{FamilyPoints, Meter, MeterConfig, Tap};
 pub use outlet::{Batch, Closing, Inbox, Outlet};
 
 /// A step over a batch, called by a chain for every batch that passes.

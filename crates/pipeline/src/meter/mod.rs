@@ -1,19 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metric families → series → points: the one place where metrics are counted.
 //!
-//! In: batches of spans. Out: cumulative points of one moment, the same ones for every metric exporter.
+//! In: batches of spans, through a [`Tap`] in the chain. Out: cumulative points of one moment, the same
+//! ones for every metric exporter. Bounded: a family keeps [`MeterConfig::max_series`] series and puts what
+//! is beyond into one overflow series per service; a series without news for the TTL is forgotten.
 
-use std::sync::Arc;
+mod exponential;
+mod series;
+#[cfg(test)]
+mod tests;
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use vor_health::{Board, Counter};
 use vor_model::{Family, Mono, Point, Span};
+
+use crate::Stage;
+use series::{Counted, FamilySeries};
+
+/// Expired series are looked for this often at most while spans come in.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How metrics are kept.
 #[derive(Debug, Clone)]
-pub struct MeterConfig {}
+pub struct MeterConfig {
+    /// A series without news for longer is forgotten. Zero: never.
+    pub ttl: Duration,
+    /// Series per family, over all services. As many overflow series may come on top.
+    pub max_series: usize,
+    /// Bounds of families measured in seconds instead of their own; finite and ascending.
+    pub duration_buckets: Option<Vec<f64>>,
+    /// Bounds of families measured in bytes instead of their own; finite and ascending.
+    pub size_buckets: Option<Vec<f64>>,
+}
 
-/// All series.
+impl Default for MeterConfig {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(70 * 60),
+            max_series: 5_000,
+            duration_buckets: None,
+            size_buckets: None,
+        }
+    }
+}
+
+/// All series. Shared by the chain that feeds it and the exporters that read it.
 #[derive(Debug)]
-pub struct Meter {}
+pub struct Meter {
+    config: MeterConfig,
+    families: Mutex<Kept>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    families: Vec<FamilySeries>,
+    expired: Mono,
+}
+
+/// Stage `meter` on the board. A value is one operation in one family.
+#[derive(Debug)]
+struct Counters {
+    values: Counter,
+    counted: Counter,
+    overflow: Counter,
+    lost: Counter,
+    series: Counter,
+}
 
 /// The points of one family at one moment.
 #[derive(Debug, Clone)]
@@ -27,13 +82,103 @@ pub struct FamilyPoints {
 }
 
 impl Meter {
-    /// Counts `spans`.
-    pub fn record(&self, _spans: &[Span], _now: Mono) {}
-
-    /// Every series that was fed by one of the `wanted` protocols (by [`vor_model::Operation::protocol`]),
-    /// as it stands at `now`; families in a fixed order. Series without news for longer than the TTL are gone.
+    /// A meter without series, which counts what it does as stage `meter`.
     #[must_use]
-    pub fn snapshot(&self, _now: Mono, _wanted: &dyn Fn(&str) -> bool) -> Vec<FamilyPoints> {
-        Vec::new()
+    pub fn new(config: MeterConfig, board: &Board) -> Arc<Self> {
+        let count = |what| board.counter("meter", what);
+        let counters = Counters {
+            values: count("in"),
+            counted: count("out"),
+            overflow: count("overflow"),
+            lost: count("lost.too_many_series"),
+            series: count("series"),
+        };
+        Arc::new(Self { config, families: Mutex::default(), counters })
+    }
+
+    /// A stage that counts every span that passes it, and changes none.
+    #[must_use]
+    pub fn tap(self: &Arc<Self>) -> Tap {
+        Tap(Arc::clone(self))
+    }
+
+    /// Counts `spans`.
+    pub fn record(&self, spans: &[Span], now: Mono) {
+        let mut kept = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut own, mut overflow, mut lost) = (0, 0, 0);
+        for span in spans {
+            for family in span.operation.families.iter().copied() {
+                let series = kept.series_of(family, &self.config);
+                match series.count(span, now, self.config.max_series) {
+                    Counted::Own => own += 1,
+                    Counted::Overflow => overflow += 1,
+                    Counted::Lost => lost += 1,
+                    Counted::Nothing => {}
+                }
+            }
+        }
+        if now.since(kept.expired) > EXPIRY_INTERVAL {
+            self.expire(&mut kept, now);
+        }
+        self.counters.values.add(own + overflow + lost);
+        self.counters.counted.add(own + overflow);
+        self.counters.overflow.add(overflow);
+        self.counters.lost.add(lost);
+    }
+
+    /// Every series that one of the `wanted` protocols (by [`vor_model::Operation::protocol`]) began,
+    /// as it stands at `now`; families in the order in which they were first fed.
+    #[must_use]
+    pub fn snapshot(&self, now: Mono, wanted: &dyn Fn(&str) -> bool) -> Vec<FamilyPoints> {
+        let mut kept = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        self.expire(&mut kept, now);
+        let families = kept.families.iter().map(|series| FamilyPoints {
+            family: series.family,
+            bounds: Arc::clone(&series.bounds),
+            points: series.points(wanted),
+        });
+        families.filter(|family| !family.points.is_empty()).collect()
+    }
+
+    fn expire(&self, kept: &mut Kept, now: Mono) {
+        kept.expired = now;
+        let ttl = u64::try_from(self.config.ttl.as_nanos()).unwrap_or(u64::MAX);
+        if ttl > 0 {
+            let before = Mono(now.0.saturating_sub(ttl));
+            kept.families.iter_mut().for_each(|series| series.expire(before));
+        }
+        let series: usize = kept.families.iter().map(FamilySeries::len).sum();
+        self.counters.series.set(u64::try_from(series).unwrap_or(u64::MAX));
+    }
+}
+
+impl Kept {
+    fn series_of(&mut self, family: &'static Family, config: &MeterConfig) -> &mut FamilySeries {
+        let known = self.families.iter().position(|kept| std::ptr::eq(kept.family, family));
+        let at = known.unwrap_or_else(|| {
+            let configured = match family.unit {
+                "s" => config.duration_buckets.as_deref(),
+                "By" => config.size_buckets.as_deref(),
+                _ => None,
+            };
+            let bounds = configured.unwrap_or(family.buckets);
+            self.families.push(FamilySeries::new(family, bounds.into()));
+            self.families.len() - 1
+        });
+        #[allow(clippy::indexing_slicing, reason = "found or made in the lines above")]
+        &mut self.families[at]
+    }
+}
+
+/// The meter's place in a chain.
+pub struct Tap(Arc<Meter>);
+
+impl Stage<Span> for Tap {
+    fn name(&self) -> &'static str {
+        "meter"
+    }
+
+    fn apply(&mut self, batch: &mut Vec<Span>) {
+        self.0.record(batch, crate::now());
     }
 }

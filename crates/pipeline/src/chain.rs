@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Runs stages over a batch, in order, and times them.
+
+use std::sync::Arc;
+
+use vor_health::{Board, Counter};
+
+use crate::{Stage, now};
+
+/// Stages in the order in which they were added. Counted as stage `chain`; the time each one took is
+/// counted under its own name as `ns`.
+pub struct Chain<T> {
+    stages: Vec<(Box<dyn Stage<T>>, Counter)>,
+    taken: Counter,
+    given: Counter,
+    dropped: Counter,
+    board: Arc<Board>,
+}
+
+impl<T> Chain<T> {
+    /// A chain that changes nothing.
+    #[must_use]
+    pub fn new(board: Arc<Board>) -> Self {
+        let count = |what| board.counter("chain", what);
+        let (taken, given, dropped) = (count("in"), count("out"), count("lost.stage"));
+        Self { stages: Vec::new(), taken, given, dropped, board }
+    }
+
+    /// Adds `stage` at the end.
+    #[must_use]
+    pub fn stage(mut self, stage: impl Stage<T> + 'static) -> Self {
+        let spent = self.board.counter(stage.name(), "ns");
+        self.stages.push((Box::new(stage), spent));
+        self
+    }
+
+    /// Takes `batch` through every stage.
+    pub fn run(&mut self, batch: &mut Vec<T>) {
+        let before = batch.len();
+        let mut start = now();
+        for (stage, spent) in &mut self.stages {
+            stage.apply(batch);
+            let end = now();
+            spent.add(end.0.saturating_sub(start.0));
+            start = end;
+        }
+        // A stage that adds counts as one that was given more.
+        self.taken.add(count(before.max(batch.len())));
+        self.given.add(count(batch.len()));
+        self.dropped.add(count(before.saturating_sub(batch.len())));
+    }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Keep(fn(&u32) -> bool);
+
+    impl Stage<u32> for Keep {
+        fn name(&self) -> &'static str {
+            "keep"
+        }
+        fn apply(&mut self, batch: &mut Vec<u32>) {
+            batch.retain(self.0);
+        }
+    }
+
+    #[test]
+    fn stages_run_in_order_and_what_they_drop_is_counted() {
+        let board = Board::new();
+        let mut chain = Chain::new(Arc::clone(&board))
+            .stage(Keep(|number| number % 2 == 0))
+            .stage(Keep(|number| *number > 2));
+        let mut batch = vec![1, 2, 3, 4];
+        chain.run(&mut batch);
+        assert_eq!(batch, [4]);
+        let counted = |what| board.counter("chain", what).get();
+        assert_eq!((counted("in"), counted("out"), counted("lost.stage")), (4, 1, 3));
+    }
+}

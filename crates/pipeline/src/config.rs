@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Settings of the span pipeline and of metrics in general.
+
+use vor_config::Duration;
+
+/// How captures become spans (`spans`).
+#[derive(Debug, Clone, confique::Config)]
+pub struct SpansConfig {
+    /// Connections that are followed at once, at least 1. Beyond it the one that was silent longest is given up.
+    #[config(default = 10_000, env = "SPANS_MAX_CONVERSATIONS")]
+    pub max_conversations: usize,
+    /// How long an operation waits for its process to get a name before it is given up.
+    #[config(default = "2s", env = "SPANS_NAME_WAIT")]
+    pub name_wait: Duration,
+    /// Operations that may wait for a name at once.
+    #[config(default = 1024, env = "SPANS_MAX_WAITING")]
+    pub max_waiting: usize,
+    /// How long the name of a process that ended is kept for its last operations.
+    #[config(default = "5s", env = "SPANS_NAME_KEPT")]
+    pub name_kept: Duration,
+    /// Batches that may wait in front of each exporter, at least 1.
+    #[config(default = 64, env = "SPANS_INBOX_BATCHES")]
+    pub inbox_batches: usize,
+}
+
+/// What holds for every metric exporter (`metrics`).
+#[derive(Debug, Clone, confique::Config)]
+pub struct MetricsConfig {
+    /// First word of the names of metrics that no semantic convention names: beyla, obi or vor.
+    #[config(default = "beyla", env = "METRICS_PREFIX")]
+    pub prefix: Prefix,
+    /// Series per metric, over all services. What is beyond goes into one overflow series per service.
+    #[config(default = 5_000, env = "METRICS_MAX_SERIES")]
+    pub max_series: usize,
+}
+
+/// First word of the names of metrics that no semantic convention names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefix {
+    /// As Beyla names them.
+    #[default]
+    Beyla,
+    /// As OpenTelemetry eBPF Instrumentation names them.
+    Obi,
+    /// Our own.
+    Vor,
+}
+
+impl Prefix {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Beyla => "beyla",
+            Self::Obi => "obi",
+            Self::Vor => "vor",
+        }
+    }
+}
