@@ -7,7 +7,7 @@
 use std::fmt::{self, Write};
 
 use crate::{
-    node::{Entry, Node, Value},
+    node::{Entry, Node, Value, null_word},
     read::Notes,
 };
 
@@ -90,15 +90,16 @@ fn line(out: &mut String, depth: usize, text: &str) {
 
 fn top(out: &mut String, depth: usize, name: &str, node: &Node) {
     let origin = &node.origin;
-    if let Some(value) = one_line(&node.value) {
+    if let Some(value) = one_line(node) {
         return line(out, depth, &format!("{name}: {value}  # {origin}"));
     }
     line(out, depth, &format!("{name}:  # {origin}"));
     below(out, depth + 1, &node.value);
 }
 
-fn one_line(value: &Value) -> Option<String> {
-    match value {
+fn one_line(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text { .. } if node.is_null() => Some("~".to_owned()),
         Value::Text { text, plain } => Some(scalar(text, *plain)),
         Value::List(items) if items.is_empty() => Some("[]".to_owned()),
         Value::Map(entries) if entries.is_empty() => Some("{}".to_owned()),
@@ -108,20 +109,20 @@ fn one_line(value: &Value) -> Option<String> {
 
 /// The lines of a list or map that is not empty.
 fn below(out: &mut String, depth: usize, value: &Value) {
-    let (marks, values): (Vec<String>, Vec<&Value>) = match value {
+    let (marks, nodes): (Vec<String>, Vec<&Node>) = match value {
         Value::Text { .. } => return,
-        Value::List(items) => items.iter().map(|item| ("-".to_owned(), &item.value)).unzip(),
+        Value::List(items) => items.iter().map(|item| ("-".to_owned(), item)).unzip(),
         Value::Map(entries) => {
             let entry = |entry: &Entry| format!("{}:", scalar(&entry.key, false));
-            entries.iter().map(|e| (entry(e), &e.node.value)).unzip()
+            entries.iter().map(|e| (entry(e), &e.node)).unzip()
         }
     };
-    for (mark, value) in marks.iter().zip(values) {
-        if let Some(text) = one_line(value) {
+    for (mark, node) in marks.iter().zip(nodes) {
+        if let Some(text) = one_line(node) {
             line(out, depth, &format!("{mark} {text}"));
         } else {
             line(out, depth, mark);
-            below(out, depth + 1, value);
+            below(out, depth + 1, &node.value);
         }
     }
 }
@@ -134,7 +135,7 @@ fn scalar(text: &str, plain: bool) -> String {
         && !text.ends_with(':');
     let typed = text.starts_with(|c: char| c.is_ascii_digit())
         || ["true", "false", "null"].contains(&text.to_lowercase().as_str());
-    if word && (plain || !typed) {
+    if word && (plain || !typed) && !null_word(text) {
         return text.to_owned();
     }
     let mut out = String::from('"');

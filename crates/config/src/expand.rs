@@ -35,6 +35,7 @@ impl Expanded {
 
     fn text(&mut self, text: &str, env: &HashMap<String, String>) -> String {
         let mut out = String::with_capacity(text.len());
+        let last_brace = text.rfind('}').unwrap_or(0);
         let mut rest = text;
         while let Some(at) = rest.find("${") {
             let (before, from) = rest.split_at(at);
@@ -45,7 +46,10 @@ impl Expanded {
                 continue;
             }
             out.push_str(before);
-            let Some((name, default, after)) = reference(from) else {
+            // Beyond the last brace nothing is a reference; looking for a brace there for each `${` would
+            // take time in the square of the length.
+            let closed = text.len().saturating_sub(from.len()) < last_brace;
+            let Some((name, default, after)) = closed.then(|| reference(from)).flatten() else {
                 out.push_str("${");
                 rest = from.get(2..).unwrap_or_default();
                 continue;
@@ -68,14 +72,17 @@ impl Expanded {
 
 /// `${NAME}` or `${NAME:-default}` at the start of `text`: name, default, what follows.
 fn reference(text: &str) -> Option<(&str, Option<&str>, &str)> {
-    let (inside, after) = text.strip_prefix("${")?.split_once('}')?;
-    let (name, default) = match inside.split_once(":-") {
-        Some((name, default)) => (name, Some(default)),
-        None => (inside, None),
-    };
-    let named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
-    named.then_some((name, default, after))
+    let inside = text.strip_prefix("${")?;
+    let end = inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+    let (name, rest) = inside.split_at(end);
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    if let Some(after) = rest.strip_prefix('}') {
+        return Some((name, None, after));
+    }
+    let (default, after) = rest.strip_prefix(":-")?.split_once('}')?;
+    Some((name, Some(default), after))
 }
 
 #[cfg(test)]
@@ -96,10 +103,20 @@ mod tests {
             ("${NONE}", ""),
             ("${LOOP}", "${HOST}"),
             ("$${HOST}", "${HOST}"),
+            ("$${", "${"),
+            ("${HOST} $${ ${HOST", "web ${ ${HOST"),
             ("^(a$|b$)", "^(a$|b$)"),
             ("$HOST ${1x} ${} ${HOST", "$HOST ${1x} ${} ${HOST"),
         ] {
             assert_eq!(Expanded::default().text(text, &env), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn many_unfinished_references_take_no_longer_than_reading_them() {
+        for unfinished in ["${", "${A", "${A:-"] {
+            let text = unfinished.repeat(200_000);
+            assert_eq!(Expanded::default().text(&text, &HashMap::new()), text);
         }
     }
 

@@ -69,10 +69,10 @@ impl Node {
         Self { value: Value::Text { text: text.into(), plain: true }, origin }
     }
 
-    /// True for what YAML calls null: nothing, `~` or `null` without quotes.
+    /// True for what YAML calls null: nothing, `~` or `null` without quotes. Variables and flags are text.
     pub(crate) fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Text { text, plain: true }
-            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        matches!(self.origin, Origin::File { .. })
+            && matches!(&self.value, Value::Text { text, plain: true } if null_word(text))
     }
 
     /// The value as a message shows it: text in quotes and cut, anything else by its kind.
@@ -84,6 +84,11 @@ impl Node {
             Value::Map(_) => "a section".to_owned(),
         }
     }
+}
+
+/// True for a text that YAML reads as null unless it is quoted.
+pub(crate) fn null_word(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
 /// `text` in quotes, cut where it is long.
