@@ -11,8 +11,9 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("VOR_TARGET"
 const EXAMPLES: &str = "\
 Examples:
   vor config                          the settings in force, each with its origin
-  vor config --log-level debug        the same with a flag
-  BEYLA_LOG_LEVEL=debug vor config    the same with a variable
+  vor config --open-port 80,8000-8999
+                                      the same with a flag
+  BEYLA_OPEN_PORT=8080 vor config     the same with a variable
   vor config --docs | less            every key: what it does, its default, its variables
   vor config > vor.yml                a file to start from
 
@@ -69,6 +70,9 @@ pub(crate) struct SettingsArgs {
     /// names, in this order. (In Beyla the variable is stronger than the flag.)
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Observe the programs that listen on these ports, such as 80,443,8000-8999.
+    #[arg(long, short = 'p', value_name = "PORTS")]
+    pub open_port: Option<String>,
     /// How much to log: error, warn, info, debug, trace or off.
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -77,7 +81,10 @@ pub(crate) struct SettingsArgs {
 impl SettingsArgs {
     /// The flags that were given, as the strongest layer of the settings.
     pub(crate) fn flags(&self) -> Vec<Flag> {
-        let given = [("--log-level", "log_level", &self.log_level)];
+        let given = [
+            ("--open-port", "open_port", &self.open_port),
+            ("--log-level", "log_level", &self.log_level),
+        ];
         let flag = |(name, path, value): (_, _, &Option<String>)| {
             value.clone().map(|value| Flag { name, path, value })
         };

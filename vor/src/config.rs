@@ -7,7 +7,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 use tracing::level_filters::LevelFilter;
-use vor_config::{ConfigError, Loaded, Sources};
+use vor_config::{ConfigError, Loaded, PortSet, Sources};
+use vor_pipeline::{MetricsConfig, SpansConfig};
 
 use crate::{
     cli::SettingsArgs,
@@ -19,12 +20,26 @@ pub(crate) const FILE_VARIABLES: [&str; 3] =
     ["VOR_CONFIG_PATH", "OTEL_EBPF_CONFIG_PATH", "BEYLA_CONFIG_PATH"];
 
 /// Everything that can be set.
+#[expect(
+    dead_code,
+    reason = "the fields are read by the wiring of the pipeline, which builds on this"
+)]
 #[derive(Debug, confique::Config)]
 pub(crate) struct Config {
     /// How much vor says about itself on standard error: `error`, `warn`, `info`, `debug`, `trace` or
     /// `off`, in any case.
     #[config(env = "LOG_LEVEL", default = "info")]
     pub log_level: LogLevel,
+    /// Ports whose programs are observed, such as `80,443,8000-8999`: each program that listens on one of
+    /// them.
+    #[config(env = "OPEN_PORT", default = "")]
+    pub open_port: PortSet,
+    /// How captured exchanges become spans.
+    #[config(nested)]
+    pub spans: SpansConfig,
+    /// What holds for every metric exporter.
+    #[config(nested)]
+    pub metrics: MetricsConfig,
 }
 
 /// The settings in force for a command line, from this process's environment.

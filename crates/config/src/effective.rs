@@ -133,7 +133,9 @@ fn scalar(text: &str, plain: bool) -> String {
     let word = text.chars().all(|c| c.is_ascii_alphanumeric() || SAFE.contains(c))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/' || c == '_')
         && !text.ends_with(':');
-    let typed = text.starts_with(|c: char| c.is_ascii_digit())
+    let typed = text.parse::<f64>().is_ok()
+        || text.starts_with("0x")
+        || text.starts_with("0o")
         || ["true", "false", "null"].contains(&text.to_lowercase().as_str());
     if word && (plain || !typed) && !null_word(text) {
         return text.to_owned();

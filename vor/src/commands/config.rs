@@ -105,7 +105,11 @@ mod tests {
 
     #[test]
     fn every_flag_sets_a_key() {
-        let args = SettingsArgs { log_level: Some("off".to_owned()), ..SettingsArgs::default() };
+        let args = SettingsArgs {
+            config: None,
+            open_port: Some("80".to_owned()),
+            log_level: Some("off".to_owned()),
+        };
         let loaded = config::load_with(&args, Vec::new()).unwrap();
         let effective = loaded.effective.to_string();
         for flag in args.flags() {
