@@ -14,7 +14,7 @@ const fn key(path: &'static str, env: &'static str) -> Foreign {
     Foreign { path, env }
 }
 
-/// The keys, in the order of their sections.
+/// The keys, in the order of their sections; Beyla's `BEYLA_OTEL_X` is `OTEL_EBPF_X` in OBI.
 pub(crate) const FOREIGN: [Foreign; 165] = [
     key("log_level", "LOG_LEVEL"),
     key("enforce_sys_caps", "ENFORCE_SYS_CAPS"),
@@ -109,22 +109,37 @@ pub(crate) const FOREIGN: [Foreign; 165] = [
     key("otel_metrics_export.interval", "METRICS_INTERVAL"),
     key("otel_metrics_export.endpoint", ""),
     key("otel_metrics_export.protocol", ""),
-    key("otel_metrics_export.insecure_skip_verify", "BEYLA_OTEL_INSECURE_SKIP_VERIFY"),
+    key(
+        "otel_metrics_export.insecure_skip_verify",
+        "INSECURE_SKIP_VERIFY|BEYLA_OTEL_INSECURE_SKIP_VERIFY",
+    ),
     key("otel_metrics_export.buckets.*", ""),
     key("otel_metrics_export.histogram_aggregation", ""),
     key("otel_metrics_export.reporters_cache_len", "METRICS_REPORT_CACHE_LEN"),
-    key("otel_metrics_export.otel_sdk_log_level", "BEYLA_OTEL_SDK_LOG_LEVEL"),
-    key("otel_metrics_export.features", "BEYLA_OTEL_METRICS_FEATURES|BEYLA_OTEL_METRIC_FEATURES"),
-    key("otel_metrics_export.instrumentations", "BEYLA_OTEL_METRICS_INSTRUMENTATIONS"),
-    key("otel_metrics_export.ttl", "BEYLA_OTEL_METRICS_TTL"),
+    key("otel_metrics_export.otel_sdk_log_level", "SDK_LOG_LEVEL|BEYLA_OTEL_SDK_LOG_LEVEL"),
+    key(
+        "otel_metrics_export.features",
+        "METRICS_FEATURES|BEYLA_OTEL_METRICS_FEATURES|BEYLA_OTEL_METRIC_FEATURES",
+    ),
+    key(
+        "otel_metrics_export.instrumentations",
+        "METRICS_INSTRUMENTATIONS|BEYLA_OTEL_METRICS_INSTRUMENTATIONS",
+    ),
+    key("otel_metrics_export.ttl", "METRICS_TTL|BEYLA_OTEL_METRICS_TTL"),
     key(
         "otel_metrics_export.allow_service_graph_self_references",
-        "BEYLA_OTEL_ALLOW_SERVICE_GRAPH_SELF_REFERENCES",
+        "ALLOW_SERVICE_GRAPH_SELF_REFERENCES|BEYLA_OTEL_ALLOW_SERVICE_GRAPH_SELF_REFERENCES",
     ),
     key("otel_traces_export.endpoint", ""),
     key("otel_traces_export.protocol", ""),
-    key("otel_traces_export.instrumentations", "BEYLA_OTEL_TRACES_INSTRUMENTATIONS"),
-    key("otel_traces_export.insecure_skip_verify", "BEYLA_OTEL_INSECURE_SKIP_VERIFY"),
+    key(
+        "otel_traces_export.instrumentations",
+        "TRACES_INSTRUMENTATIONS|BEYLA_OTEL_TRACES_INSTRUMENTATIONS",
+    ),
+    key(
+        "otel_traces_export.insecure_skip_verify",
+        "INSECURE_SKIP_VERIFY|BEYLA_OTEL_INSECURE_SKIP_VERIFY",
+    ),
     key("otel_traces_export.sampler.name", ""),
     key("otel_traces_export.sampler.arg", ""),
     key("otel_traces_export.max_export_batch_size", "OTLP_TRACES_MAX_EXPORT_BATCH_SIZE"),
@@ -194,3 +209,51 @@ pub(crate) const FOREIGN: [Foreign; 165] = [
     key("(k8s-cache)", "K8S_CACHE_INTERNAL_METRICS_PROMETHEUS_PORT"),
     key("(k8s-cache)", "K8S_CACHE_INTERNAL_METRICS_PROMETHEUS_PATH"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::{cli::SettingsArgs, config::load_with};
+
+    const BEYLA_FILE: &str = r#"
+log_level: INFO
+trace_printer: text
+open_port: 443,8000-8999
+ebpf:
+  wakeup_len: 100
+  track_request_headers: true
+discovery:
+  services:
+    - exe_path: (backend|frontend)
+      k8s_pod_labels: { team: "^a$" }
+routes:
+  patterns: [/user/:id]
+  unmatched: heuristic
+attributes:
+  select:
+    http_server_request_duration: { include: [http.route] }
+  kubernetes: { enable: autodetect }
+otel_traces_export:
+  sampler: { name: traceidratio, arg: "0.5" }
+  endpoint: http://${NODE_IP:-localhost}:4318
+prometheus_export: { port: 8999, path: /metrics }
+network: { enable: false }
+"#;
+
+    #[test]
+    fn a_file_and_variables_of_beyla_start_vor_unchanged() {
+        let file = std::env::temp_dir().join(format!("vor-compat-{}.yml", std::process::id()));
+        std::fs::write(&file, BEYLA_FILE).unwrap();
+        let args = SettingsArgs { config: Some(file.clone()), ..SettingsArgs::default() };
+        let variables = super::FOREIGN
+            .iter()
+            .flat_map(|key| vor_config::variables(key.env))
+            .filter(|name| name.contains("NETWORK") || name.contains("K8S_CACHE"))
+            .map(|name| (name, "1".to_owned()))
+            .collect();
+        let loaded = load_with(&args, variables);
+        std::fs::remove_file(&file).unwrap();
+        let loaded = loaded.unwrap();
+        assert!(loaded.settings.open_port.contains(8500));
+        assert!(loaded.warnings.iter().all(|warning| !warning.contains("sets nothing")));
+    }
+}
