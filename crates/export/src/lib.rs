@@ -3,3 +3,6 @@
 //!
 //! In: batches from an [`Inbox`](vor_pipeline::Inbox) and snapshots of the meter. Out: bytes. An exporter knows
 //! attributes, not protocols.
+
+pub mod print;
+pub mod prometheus;

@@ -58,3 +58,38 @@ impl Prefix {
         }
     }
 }
+
+/// Bounds of histogram buckets.
+#[derive(Debug, Clone, confique::Config)]
+pub struct BucketsConfig {
+    /// Of durations, in seconds. Not set: 0 to 10 seconds in 15 steps.
+    pub duration_histogram: Option<Bounds>,
+    /// Of sizes, in bytes. Not set: 0 to 8192 bytes in 10 steps.
+    pub request_size_histogram: Option<Bounds>,
+}
+
+/// Upper bounds of histogram buckets: finite, each above the one before.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(try_from = "Vec<f64>")]
+pub struct Bounds(Vec<f64>);
+
+impl Bounds {
+    /// The bounds.
+    #[must_use]
+    pub fn as_slice(&self) -> &[f64] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<f64>> for Bounds {
+    type Error = &'static str;
+
+    fn try_from(bounds: Vec<f64>) -> Result<Self, Self::Error> {
+        let rising = bounds.is_sorted_by(|a, b| a < b);
+        if rising && bounds.iter().all(|bound| bound.is_finite()) {
+            Ok(Self(bounds))
+        } else {
+            Err("bounds of buckets must be numbers, each above the one before")
+        }
+    }
+}

@@ -20,7 +20,7 @@ use vor_model::{Clock, Mono};
 
 pub use assemble::{Assemble, Judge, Services};
 pub use chain::Chain;
-pub use config::{MetricsConfig, Prefix, SpansConfig};
+pub use config::{Bounds, BucketsConfig, MetricsConfig, Prefix, SpansConfig};
 pub use meter::{FamilyPoints, Meter, MeterConfig, Tap};
 pub use outlet::{Batch, Closing, Inbox, Outlet};
 

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Prints one line per span, or counts them.
+//!
+//! In: batches. Out: text or JSON on a given writer. Lines of what has piled up are written together, on a
+//! thread that may block, so that a slow terminal holds up nothing but this exporter. When nobody reads any
+//! more (a closed pipe), the exporter says so once and ends.
+
+mod json;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use vor_health::{Board, Verdict};
+use vor_model::{Clock, Span};
+use vor_pipeline::{Batch, Exporter, Inbox, Source, StartError, Task, clock};
+
+/// Lines are written when they are this long together, or when nothing more waits.
+const FLUSH_BYTES: usize = 64 * 1024;
+
+/// How spans are printed: `disabled`, `text`, `json`, `json_indent` or `counter`. (`trace_printer`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TracePrinter {
+    /// Not at all.
+    #[default]
+    Disabled,
+    /// One line of text each.
+    Text,
+    /// One line of JSON each.
+    Json,
+    /// JSON over several lines each.
+    JsonIndent,
+    /// Only how many there were, at the end.
+    Counter,
+}
+
+/// Where lines go.
+pub struct Output {
+    writer: Box<dyn Write + Send>,
+    colour: bool,
+}
+
+impl Output {
+    /// Standard output, coloured when that is a terminal and `no_color` (the variable `NO_COLOR`) is not set.
+    #[must_use]
+    pub fn stdout(no_color: bool) -> Self {
+        let writer = io::stdout();
+        let colour = !no_color && writer.is_terminal();
+        Self { writer: Box::new(writer), colour }
+    }
+
+    /// Standard error, coloured likewise.
+    #[must_use]
+    pub fn stderr(no_color: bool) -> Self {
+        let writer = io::stderr();
+        let colour = !no_color && writer.is_terminal();
+        Self { writer: Box::new(writer), colour }
+    }
+
+    /// Anywhere else, without colours.
+    pub fn plain(writer: impl Write + Send + 'static) -> Self {
+        Self { writer: Box::new(writer), colour: false }
+    }
+}
+
+/// The exporter.
+pub struct Print {
+    printer: TracePrinter,
+    output: Output,
+}
+
+impl Print {
+    /// Prints as `printer` says, to `output`.
+    #[must_use]
+    pub fn new(printer: TracePrinter, output: Output) -> Self {
+        Self { printer, output }
+    }
+}
+
+impl Exporter for Print {
+    fn name(&self) -> &'static str {
+        "print"
+    }
+
+    fn start(self: Box<Self>, from: &mut Source<'_>) -> Result<Option<Task>, StartError> {
+        let format = match self.printer {
+            TracePrinter::Disabled => return Ok(None),
+            TracePrinter::Counter => {
+                let (inbox, board) = (from.inbox("print"), from.board());
+                return Ok(Some(Box::pin(count(inbox, self.output, board))));
+            }
+            TracePrinter::Text => {
+                Format::Text { zone: TimeZone::system(), colour: self.output.colour }
+            }
+            TracePrinter::Json => Format::Json { indent: false },
+            TracePrinter::JsonIndent => Format::Json { indent: true },
+        };
+        let (inbox, board) = (from.inbox("print"), from.board());
+        Ok(Some(Box::pin(print(inbox, format, self.output.writer, board))))
+    }
+}
+
+/// How one span becomes bytes.
+enum Format {
+    Text { zone: TimeZone, colour: bool },
+    Json { indent: bool },
+}
+
+impl Format {
+    fn write(&self, span: &Span, clock: &Clock, to: &mut Vec<u8>) {
+        match self {
+            Self::Text { zone, colour } => text::write(span, clock, zone, *colour, to),
+            Self::Json { indent } => json::write(span, clock, *indent, to),
+        }
+    }
+}
+
+async fn print(
+    mut inbox: Inbox,
+    format: Format,
+    mut writer: Box<dyn Write + Send>,
+    board: Arc<Board>,
+) {
+    let (printed, lost) = (board.counter("print", "out"), board.counter("print", "lost.write"));
+    let mut lines = Vec::with_capacity(FLUSH_BYTES);
+    while let Some(batch) = inbox.recv().await {
+        let clock = clock();
+        let mut spans = 0_u64;
+        let mut add = |batch: Batch, lines: &mut Vec<u8>| {
+            for span in batch.iter() {
+                format.write(span, &clock, lines);
+                spans += 1;
+            }
+        };
+        add(batch, &mut lines);
+        while lines.len() < FLUSH_BYTES
+            && let Some(batch) = inbox.try_recv()
+        {
+            add(batch, &mut lines);
+        }
+        let write = tokio::task::spawn_blocking(move || {
+            let result = writer.write_all(&lines).and_then(|()| writer.flush());
+            lines.clear();
+            (writer, lines, result)
+        });
+        let Ok((back, emptied, result)) = write.await else { return };
+        (writer, lines) = (back, emptied);
+        if let Err(error) = result {
+            lost.add(spans);
+            board.judge("print", Verdict::Failed(format!("cannot write: {error}")));
+            tracing::warn!(unit = "print", %error, "spans are no longer printed");
+            return;
+        }
+        printed.add(spans);
+    }
+}
+
+async fn count(mut inbox: Inbox, mut output: Output, board: Arc<Board>) {
+    let counted = board.counter("print", "out");
+    while let Some(batch) = inbox.recv().await {
+        counted.add(u64::try_from(batch.len()).unwrap_or(u64::MAX));
+    }
+    if let Err(error) = writeln!(output.writer, "{} spans", counted.get()) {
+        tracing::warn!(unit = "print", %error, "the number of spans is not printed");
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The protobuf format: length-delimited `io.prometheus.client.MetricFamily`, with native histograms.
+//!
+//! Numbers and types of the fields are those of `metrics.proto` in the `client_model` repository of the Prometheus project;
+//! fields that we do not fill are left out.
+
+use prost::Message;
+use vor_model::{Clock, Exponential, Mono};
+
+use super::families::{Family, Kind, Metric, Number};
+
+/// The finest resolution that Prometheus knows.
+const MAX_SCHEMA: i8 = 8;
+/// The coarsest one. 160 buckets of it cover every `f64`, so our histograms never need a coarser one.
+const MIN_SCHEMA: i8 = -4;
+
+#[derive(Message)]
+struct MetricFamily {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    help: Option<String>,
+    #[prost(enumeration = "MetricType", optional, tag = "3")]
+    kind: Option<i32>,
+    #[prost(message, repeated, tag = "4")]
+    metrics: Vec<OneMetric>,
+    #[prost(string, optional, tag = "5")]
+    unit: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+enum MetricType {
+    Counter = 0,
+    Gauge = 1,
+    Histogram = 4,
+}
+
+#[derive(Message)]
+struct OneMetric {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<LabelPair>,
+    #[prost(message, optional, tag = "2")]
+    gauge: Option<Single>,
+    #[prost(message, optional, tag = "3")]
+    counter: Option<Single>,
+    #[prost(message, optional, tag = "7")]
+    histogram: Option<Histogram>,
+}
+
+#[derive(Message)]
+struct LabelPair {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    value: Option<String>,
+}
+
+#[derive(Message)]
+struct Single {
+    #[prost(double, optional, tag = "1")]
+    value: Option<f64>,
+}
+
+#[derive(Message)]
+struct Histogram {
+    #[prost(uint64, optional, tag = "1")]
+    sample_count: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    sample_sum: Option<f64>,
+    #[prost(message, repeated, tag = "3")]
+    buckets: Vec<Bucket>,
+    #[prost(sint32, optional, tag = "5")]
+    schema: Option<i32>,
+    #[prost(double, optional, tag = "6")]
+    zero_threshold: Option<f64>,
+    #[prost(uint64, optional, tag = "7")]
+    zero_count: Option<u64>,
+    #[prost(message, repeated, tag = "12")]
+    positive_spans: Vec<BucketSpan>,
+    #[prost(sint64, repeated, tag = "13")]
+    positive_deltas: Vec<i64>,
+    #[prost(message, optional, tag = "15")]
+    created: Option<Timestamp>,
+    #[prost(message, repeated, tag = "16")]
+    exemplars: Vec<Exemplar>,
+}
+
+#[derive(Message)]
+struct Bucket {
+    #[prost(uint64, optional, tag = "1")]
+    cumulative_count: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    upper_bound: Option<f64>,
+}
+
+#[derive(Message)]
+struct BucketSpan {
+    #[prost(sint32, optional, tag = "1")]
+    offset: Option<i32>,
+    #[prost(uint32, optional, tag = "2")]
+    length: Option<u32>,
+}
+
+#[derive(Message)]
+struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<LabelPair>,
+    #[prost(double, optional, tag = "2")]
+    value: Option<f64>,
+    #[prost(message, optional, tag = "3")]
+    at: Option<Timestamp>,
+}
+
+/// `google.protobuf.Timestamp`.
+#[derive(Message)]
+struct Timestamp {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+/// Writes `families` down.
+pub(super) fn encode(families: &[Family], clock: &Clock) -> Vec<u8> {
+    let mut page = Vec::new();
+    for family in families {
+        page.extend(convert(family, clock).encode_length_delimited_to_vec());
+    }
+    page
+}
+
+fn convert(family: &Family, clock: &Clock) -> MetricFamily {
+    let name = &family.name;
+    let (kind, name, unit) = match family.kind {
+        Kind::Counter => (MetricType::Counter, format!("{name}_total"), ""),
+        Kind::Gauge => (MetricType::Gauge, name.clone(), ""),
+        Kind::Info => (MetricType::Gauge, format!("{name}_info"), ""),
+        Kind::Histogram { unit, .. } => (MetricType::Histogram, name.clone(), unit),
+    };
+    MetricFamily {
+        name: Some(name),
+        help: Some(family.help.clone()),
+        kind: Some(kind.into()),
+        metrics: family.metrics.iter().map(|metric| one(family, metric, clock)).collect(),
+        unit: (!unit.is_empty()).then(|| unit.to_owned()),
+    }
+}
+
+fn one(family: &Family, metric: &Metric, clock: &Clock) -> OneMetric {
+    let own =
+        family.labels.iter().map(String::as_str).zip(metric.labels.iter().map(String::as_str));
+    let labels = own.chain(metric.mark).map(|(name, value)| label(name, value)).collect();
+    let mut one = OneMetric { labels, gauge: None, counter: None, histogram: None };
+    match (&metric.number, &family.kind) {
+        (Number::Single(value), Kind::Counter) => {
+            one.counter = Some(Single { value: Some(*value) });
+        }
+        (Number::Single(value), _) => one.gauge = Some(Single { value: Some(*value) }),
+        (Number::Distribution { histogram, since, exemplars }, kind) => {
+            let mut made = distribution(histogram, kind);
+            made.created = Some(timestamp(*since, clock));
+            made.exemplars = exemplars.iter().map(|found| exemplar(found, clock)).collect();
+            one.histogram = Some(made);
+        }
+    }
+    one
+}
+
+/// Explicit and native buckets side by side, as Prometheus may be configured to take either.
+fn distribution(from: &vor_model::Histogram, kind: &Kind) -> Histogram {
+    let bounds: &[f64] = if let Kind::Histogram { bounds, .. } = kind { bounds } else { &[] };
+    let mut total = 0;
+    let buckets = bounds.iter().zip(&from.buckets).map(|(bound, count)| {
+        total += count;
+        Bucket { cumulative_count: Some(total), upper_bound: Some(*bound) }
+    });
+    let buckets = buckets.collect();
+    let native = Native::new(&from.exponential);
+    Histogram {
+        sample_count: Some(from.count),
+        sample_sum: Some(from.sum),
+        buckets,
+        schema: Some(native.schema.into()),
+        zero_threshold: Some(0.0),
+        zero_count: Some(from.exponential.zeros),
+        // A span of length 0 marks a native histogram that has no buckets yet.
+        positive_spans: vec![BucketSpan {
+            offset: Some(native.offset),
+            length: Some(u32::try_from(native.counts.len()).unwrap_or_default()),
+        }],
+        positive_deltas: native.deltas(),
+        created: None,
+        exemplars: Vec::new(),
+    }
+}
+
+/// Exponential buckets as Prometheus counts them: bucket `i` ends, not begins, at `base^i`.
+struct Native {
+    schema: i8,
+    offset: i32,
+    counts: Vec<u64>,
+}
+
+impl Native {
+    fn new(from: &Exponential) -> Self {
+        let schema = from.scale.clamp(MIN_SCHEMA, MAX_SCHEMA);
+        let halvings = (from.scale - schema).max(0);
+        let Some(last) = from.counts.len().checked_sub(1) else {
+            return Self { schema, offset: 0, counts: Vec::new() };
+        };
+        let last = from.offset + i32::try_from(last).unwrap_or_default();
+        let offset = from.offset >> halvings;
+        let width = usize::try_from((last >> halvings) - offset + 1).unwrap_or_default();
+        let mut counts = vec![0; width];
+        for (index, count) in (from.offset..).zip(&from.counts) {
+            let at = usize::try_from((index >> halvings) - offset).unwrap_or_default();
+            if let Some(bucket) = counts.get_mut(at) {
+                *bucket += count;
+            }
+        }
+        Self { schema, offset: offset + 1, counts }
+    }
+
+    /// Each count less the one before it.
+    fn deltas(&self) -> Vec<i64> {
+        let mut before = 0_i64;
+        let counts = self.counts.iter().map(|count| i64::try_from(*count).unwrap_or(i64::MAX));
+        counts.map(|count| count - std::mem::replace(&mut before, count)).collect()
+    }
+}
+
+fn exemplar(from: &vor_model::Exemplar, clock: &Clock) -> Exemplar {
+    let labels =
+        vec![label("trace_id", &from.trace.to_string()), label("span_id", &from.span.to_string())];
+    Exemplar { labels, value: Some(from.value), at: Some(timestamp(from.at, clock)) }
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    LabelPair { name: Some(name.to_owned()), value: Some(value.to_owned()) }
+}
+
+fn timestamp(at: Mono, clock: &Clock) -> Timestamp {
+    let nanos = clock.unix_nanos(at);
+    Timestamp {
+        seconds: i64::try_from(nanos / 1_000_000_000).unwrap_or_default(),
+        nanos: i32::try_from(nanos % 1_000_000_000).unwrap_or_default(),
+    }
+}
