@@ -9,6 +9,8 @@ mod chain;
 mod config;
 mod meter;
 mod outlet;
+#[cfg(test)]
+mod sample;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -108,3 +108,49 @@ impl Closing {
         while self.0.changed().await.is_ok() {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vor_model::Attrs;
+
+    use super::*;
+    use crate::sample::{service, span};
+
+    fn spans(count: usize) -> Vec<Span> {
+        let service = service("cart");
+        (0..count).map(|_| span(&service, 1.0, Attrs::new())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_full_inbox_loses_whole_batches_and_harms_no_other() {
+        let board = Board::new();
+        let mut outlet = Outlet::new(2, Arc::clone(&board));
+        let (mut quick, mut slow) = (outlet.open("quick"), outlet.open("slow"));
+        let mut received = 0;
+        for _ in 0..5 {
+            outlet.put(&mut spans(10));
+            received += quick.recv().await.unwrap().len();
+        }
+        drop(outlet);
+        assert_eq!((received, quick.recv().await.is_none()), (50, true));
+        let mut late = 0_u64;
+        while let Some(batch) = slow.recv().await {
+            late += u64::try_from(batch.len()).unwrap();
+        }
+        let count = |stage, what| board.counter(stage, what).get();
+        assert_eq!((count("slow", "in"), late, count("slow", "lost.full")), (50, 20, 30));
+        assert_eq!((count("quick", "in"), count("quick", "lost.full")), (50, 0));
+    }
+
+    #[tokio::test]
+    async fn an_exporter_that_gave_up_is_counted_and_the_end_is_told() {
+        let board = Board::new();
+        let mut outlet = Outlet::new(2, Arc::clone(&board));
+        drop(outlet.open("gone"));
+        outlet.put(&mut spans(3));
+        assert_eq!(board.counter("gone", "lost.gone").get(), 3);
+        let mut closing = outlet.closing();
+        drop(outlet);
+        closing.wait().await;
+    }
+}
