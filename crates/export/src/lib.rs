@@ -6,3 +6,6 @@
 
 pub mod print;
 pub mod prometheus;
+
+#[cfg(test)]
+mod sample;

@@ -1,1 +1,193 @@
 // SPDX-License-Identifier: Apache-2.0
+
+use std::io;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use vor_pipeline::{Meter, MeterConfig, Outlet};
+
+use super::text::GoDuration;
+use super::*;
+use crate::sample::{answered, clock as at_noon, failed_call, golden};
+
+fn printed(format: &Format) -> String {
+    let mut lines = Vec::new();
+    for span in [answered(Duration::from_micros(2_870), 12), failed_call()] {
+        format.write(&span, &at_noon(), &mut lines);
+    }
+    String::from_utf8(lines).unwrap()
+}
+
+fn text(colour: bool) -> Format {
+    Format::Text { zone: TimeZone::fixed(jiff::tz::offset(2)), colour }
+}
+
+#[test]
+fn text_has_one_line_per_span_whatever_strangers_send() {
+    let lines = printed(&text(false));
+    assert_eq!(lines.lines().count(), 2);
+    golden("print/golden/text.txt", &lines);
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let mut plain = printed(&text(true));
+    for code in ["\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m"] {
+        plain = plain.replace(code, "");
+    }
+    assert_eq!(plain, printed(&text(false)));
+}
+
+#[test]
+fn json_has_one_object_per_line() {
+    let lines = printed(&Format::Json { indent: false });
+    for line in lines.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(object["traceID"], "ab".repeat(16));
+    }
+    golden("print/golden/spans.jsonl", &lines);
+    golden("print/golden/indented.json", &printed(&Format::Json { indent: true }));
+}
+
+#[test]
+fn durations_look_as_go_prints_them() {
+    for (nanos, expected) in [
+        (0, "0s"),
+        (999, "999ns"),
+        (1_000, "1µs"),
+        (432_191, "432.191µs"),
+        (2_870_000, "2.87ms"),
+        (1_000_000_001, "1.000000001s"),
+        (1_200_000_000, "1.2s"),
+        (60_000_000_000, "1m0s"),
+        (3_723_500_000_000, "1h2m3.5s"),
+    ] {
+        assert_eq!(GoDuration(Duration::from_nanos(nanos)).to_string(), expected);
+    }
+}
+
+/// What was written, shared with the test.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Says when it is asked to write, and waits until it may.
+struct Slow(mpsc::SyncSender<()>, mpsc::Receiver<()>, Paper);
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.try_send(());
+        let _ = self.1.recv();
+        self.2.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pipe that nobody reads.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Running {
+    outlet: Outlet,
+    board: Arc<Board>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn start(printer: TracePrinter, writer: impl Write + Send + 'static) -> Running {
+    let board = Board::new();
+    let mut outlet = Outlet::new(2, Arc::clone(&board));
+    let meter = Meter::new(MeterConfig::default(), &board);
+    let mut source = Source::new(&mut outlet, meter, Arc::clone(&board));
+    let exporter = Box::new(Print::new(printer, Output::plain(writer)));
+    let task = tokio::spawn(exporter.start(&mut source).unwrap().unwrap());
+    Running { outlet, board, task }
+}
+
+impl Running {
+    fn put(&self, count: usize) {
+        let span = answered(Duration::from_millis(1), 0);
+        self.outlet.put(&mut vec![span; count]);
+    }
+
+    /// Ends the exporter; counts of in, out and lost.
+    async fn end(self) -> (u64, u64, u64) {
+        drop(self.outlet);
+        self.task.await.unwrap();
+        let readings = self.board.readings();
+        let of = |wanted: fn(&str) -> bool| {
+            let ours = readings.iter().filter(|r| r.stage == "print" && wanted(r.what));
+            ours.map(|r| r.value).sum()
+        };
+        (of(|what| what == "in"), of(|what| what == "out"), of(|what| what.starts_with("lost.")))
+    }
+}
+
+#[tokio::test]
+async fn every_span_is_printed_or_counted_as_lost_when_the_reader_is_slow() {
+    let paper = Paper::default();
+    let (asked, asking) = mpsc::sync_channel(8);
+    let (allow, allowed) = mpsc::sync_channel(8);
+    let running = start(TracePrinter::Text, Slow(asked, allowed, paper.clone()));
+    running.put(3);
+    // The writer holds the first batch; two more wait and the rest finds no room.
+    tokio::task::spawn_blocking(move || asking.recv().unwrap()).await.unwrap();
+    for _ in 0..5 {
+        running.put(3);
+    }
+    drop(allow);
+    let (taken, given, lost) = running.end().await;
+    assert_eq!((taken, given, lost), (18, 9, 9));
+    assert_eq!(paper.0.lock().unwrap().split(|byte| *byte == b'\n').count(), 9 + 1);
+}
+
+#[tokio::test]
+async fn a_closed_pipe_ends_the_exporter_and_what_it_held_is_counted() {
+    let mut running = start(TracePrinter::Json, Closed);
+    running.put(3);
+    (&mut running.task).await.unwrap();
+    let why = running.board.verdicts();
+    assert!(matches!(why[..], [("print", Verdict::Failed(_))]), "{why:?}");
+    running.put(2);
+    running.task = tokio::spawn(async {});
+    assert_eq!(running.end().await, (5, 0, 5));
+}
+
+#[tokio::test]
+async fn the_counter_tells_the_number_at_the_end() {
+    let paper = Paper::default();
+    let running = start(TracePrinter::Counter, paper.clone());
+    running.put(3);
+    running.put(4);
+    assert_eq!(running.end().await, (7, 7, 0));
+    assert_eq!(*paper.0.lock().unwrap(), b"7 spans\n");
+}
+
+#[test]
+fn disabled_takes_no_inbox() {
+    let board = Board::new();
+    let mut outlet = Outlet::new(2, Arc::clone(&board));
+    let meter = Meter::new(MeterConfig::default(), &board);
+    let mut source = Source::new(&mut outlet, meter, Arc::clone(&board));
+    let exporter = Print::new(TracePrinter::Disabled, Output::plain(io::sink()));
+    assert!(Box::new(exporter).start(&mut source).unwrap().is_none());
+    assert!(board.readings().iter().all(|reading| reading.stage != "print"));
+}

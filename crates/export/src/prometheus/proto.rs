@@ -247,3 +247,44 @@ fn timestamp(at: Mono, clock: &Clock) -> Timestamp {
         nanos: i32::try_from(nanos % 1_000_000_000).unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{neutral, shown};
+    use super::*;
+    use crate::sample::{clock, golden};
+
+    #[test]
+    fn families_are_delimited_and_hold_native_histograms() {
+        let mut page = &encode(&shown(), &clock())[..];
+        let mut read = String::new();
+        while !page.is_empty() {
+            read += &describe(&MetricFamily::decode_length_delimited(&mut page).unwrap());
+        }
+        golden("prometheus/golden/page.protobuf.txt", &neutral(&read));
+    }
+
+    /// What was read, without the noise.
+    fn describe(family: &MetricFamily) -> String {
+        let metrics = family.metrics.iter().map(|metric| {
+            let labels = metric.labels.iter().map(|label| {
+                format!(" {}={:?}", label.name.as_deref().unwrap(), label.value.as_deref().unwrap())
+            });
+            let labels: String = labels.collect();
+            let OneMetric { gauge, counter, histogram, .. } = metric;
+            format!(" {labels}\n    {gauge:?} {counter:?}\n    {histogram:?}\n")
+        });
+        let metrics: String = metrics.collect();
+        let text = format!("{:?} {:?} {:?}\n{metrics}", family.name, family.kind(), family.unit);
+        text.replace("Some(", "(")
+    }
+
+    #[test]
+    fn native_buckets_count_the_same_values_one_place_higher() {
+        let counts = vec![1, 2, 0, 4, 5, 6];
+        let native = Native::new(&Exponential { scale: 10, zeros: 0, offset: -3, counts });
+        // Indices -3 to 2 at scale 10 are -1, -1, -1, 0, 0, 0 at scale 8, whose ends are 0 and 1.
+        assert_eq!((native.schema, native.offset, &native.counts[..]), (8, 0, &[3, 15][..]));
+        assert_eq!(native.deltas(), [3, 12]);
+    }
+}
