@@ -9,3 +9,34 @@ pub mod prometheus;
 
 #[cfg(test)]
 mod sample;
+
+use vor_pipeline::{Exporter, Prefix};
+
+use print::{Output, Print, TracePrinter};
+use prometheus::{Build, InternalMetricsConfig, Prometheus, PrometheusConfig};
+
+/// Everything that exporters are set by.
+pub struct Settings {
+    /// `trace_printer`.
+    pub trace_printer: TracePrinter,
+    /// Where printed spans go.
+    pub output: Output,
+    /// `prometheus_export`.
+    pub prometheus: PrometheusConfig,
+    /// `internal_metrics`.
+    pub internal_metrics: InternalMetricsConfig,
+    /// `metrics.prefix`.
+    pub prefix: Prefix,
+    /// Which vor this is.
+    pub build: Build,
+}
+
+/// Every exporter. Those that `settings` switch off say so when they are started.
+#[must_use]
+pub fn all(settings: Settings) -> Vec<Box<dyn Exporter>> {
+    let Settings { trace_printer, output, prometheus, internal_metrics, prefix, build } = settings;
+    vec![
+        Box::new(Print::new(trace_printer, output)),
+        Box::new(Prometheus::new(prometheus, internal_metrics, prefix, build)),
+    ]
+}

@@ -134,6 +134,11 @@ pub(super) fn targets(points: &[FamilyPoints], prefix: &str, extra: &[String]) -
     }
 }
 
+/// The newest of `exemplars` that lies above `below` and not above `bound`.
+pub(super) fn newest_in(exemplars: &[Exemplar], below: f64, bound: f64) -> Option<&Exemplar> {
+    exemplars.iter().rfind(|exemplar| exemplar.value > below && exemplar.value <= bound)
+}
+
 fn service_labels(service: &Service) -> [String; 4] {
     let text = |text: &Arc<str>| text.to_string();
     let job = service.qualified_name();

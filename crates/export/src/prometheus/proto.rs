@@ -7,7 +7,7 @@
 use prost::Message;
 use vor_model::{Clock, Exponential, Mono};
 
-use super::families::{Family, Kind, Metric, Number};
+use super::families::{Family, Kind, Metric, Number, newest_in};
 
 /// The finest resolution that Prometheus knows.
 const MAX_SCHEMA: i8 = 8;
@@ -92,6 +92,8 @@ struct Bucket {
     cumulative_count: Option<u64>,
     #[prost(double, optional, tag = "2")]
     upper_bound: Option<f64>,
+    #[prost(message, optional, tag = "3")]
+    exemplar: Option<Exemplar>,
 }
 
 #[derive(Message)]
@@ -158,22 +160,30 @@ fn one(family: &Family, metric: &Metric, clock: &Clock) -> OneMetric {
         }
         (Number::Single(value), _) => one.gauge = Some(Single { value: Some(*value) }),
         (Number::Distribution { histogram, since, exemplars }, kind) => {
-            let mut made = distribution(histogram, kind);
-            made.created = Some(timestamp(*since, clock));
-            made.exemplars = exemplars.iter().map(|found| exemplar(found, clock)).collect();
-            one.histogram = Some(made);
+            let made = distribution(histogram, kind, exemplars, clock);
+            let created = Some(timestamp(*since, clock));
+            one.histogram = Some(Histogram { created, ..made });
         }
     }
     one
 }
 
 /// Explicit and native buckets side by side, as Prometheus may be configured to take either.
-fn distribution(from: &vor_model::Histogram, kind: &Kind) -> Histogram {
+fn distribution(
+    from: &vor_model::Histogram,
+    kind: &Kind,
+    exemplars: &[vor_model::Exemplar],
+    clock: &Clock,
+) -> Histogram {
     let bounds: &[f64] = if let Kind::Histogram { bounds, .. } = kind { bounds } else { &[] };
-    let mut total = 0;
-    let buckets = bounds.iter().zip(&from.buckets).map(|(bound, count)| {
+    let (mut total, mut below) = (0, f64::NEG_INFINITY);
+    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+    let buckets = bounds.zip(&from.buckets).map(|(bound, count)| {
         total += count;
-        Bucket { cumulative_count: Some(total), upper_bound: Some(*bound) }
+        // Servers that know nothing of exemplars of native histograms look for them here.
+        let exemplar = newest_in(exemplars, below, bound).map(|found| exemplar(found, clock));
+        below = bound;
+        Bucket { cumulative_count: Some(total), upper_bound: Some(bound), exemplar }
     });
     let buckets = buckets.collect();
     let native = Native::new(&from.exponential);
@@ -191,7 +201,7 @@ fn distribution(from: &vor_model::Histogram, kind: &Kind) -> Histogram {
         }],
         positive_deltas: native.deltas(),
         created: None,
-        exemplars: Vec::new(),
+        exemplars: exemplars.iter().map(|found| exemplar(found, clock)).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use vor_model::{Clock, Exemplar, Histogram};
 
-use super::families::{Family, Kind, Metric, Number};
+use super::families::{Family, Kind, Metric, Number, newest_in};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Distribution<'_> {
             write!(to, "{name}_bucket")?;
             labels(self.family, self.metric, Some(&self.bound(bound)), to)?;
             write!(to, " {total}")?;
-            let newest = self.exemplars.iter().rfind(|e| e.value > below && e.value <= bound);
+            let newest = newest_in(self.exemplars, below, bound);
             if let Some(Exemplar { value, at, trace, span }) = newest {
                 write!(to, " # {{trace_id=\"{trace}\",span_id=\"{span}\"}} {value} ")?;
                 let nanos = clock.unix_nanos(*at);
