@@ -4,6 +4,7 @@
 //! In: batches from an [`Inbox`](vor_pipeline::Inbox) and snapshots of the meter. Out: bytes. An exporter knows
 //! attributes, not protocols.
 
+mod feature;
 pub mod print;
 pub mod prometheus;
 
@@ -11,6 +12,8 @@ pub mod prometheus;
 mod sample;
 
 use vor_pipeline::{Exporter, Prefix};
+
+pub use feature::Feature;
 
 use print::{Output, Print, TracePrinter};
 use prometheus::{Build, InternalMetricsConfig, Prometheus, PrometheusConfig};

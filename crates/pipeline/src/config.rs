@@ -93,3 +93,22 @@ impl TryFrom<Vec<f64>> for Bounds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_do_not_rise_are_refused() {
+        for (bounds, good) in [
+            (vec![], true),
+            (vec![0.0, 0.5, 10.0], true),
+            (vec![1.0, 1.0], false),
+            (vec![2.0, 1.0], false),
+            (vec![f64::NAN], false),
+            (vec![1.0, f64::INFINITY], false),
+        ] {
+            assert_eq!(Bounds::try_from(bounds.clone()).is_ok(), good, "{bounds:?}");
+        }
+    }
+}

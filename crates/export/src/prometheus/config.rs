@@ -5,6 +5,8 @@ use serde::Deserialize;
 use vor_config::Duration;
 use vor_pipeline::BucketsConfig;
 
+use crate::Feature;
+
 /// Metrics for Prometheus to fetch (`prometheus_export`).
 #[derive(Debug, Clone, confique::Config)]
 pub struct PrometheusConfig {
@@ -34,14 +36,6 @@ pub struct PrometheusConfig {
     pub extra_resource_attributes: Vec<String>,
 }
 
-/// A group of metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Feature {
-    /// What the observed programs ask and answer.
-    Application,
-}
-
 /// Metrics of vor itself (`internal_metrics`).
 #[derive(Debug, Clone, confique::Config)]
 pub struct InternalMetricsConfig {
@@ -61,6 +55,8 @@ pub enum InternalExporter {
     Disabled,
     /// Prometheus fetches them.
     Prometheus,
+    /// An OpenTelemetry collector gets them: understood, not provided by this version.
+    Otel,
 }
 
 /// Metrics of vor itself for Prometheus to fetch.
@@ -97,6 +93,35 @@ impl TryFrom<String> for UrlPath {
             Ok(Self(path))
         } else {
             Err(format!("{path:?} is not the path of a URL, write one such as /metrics"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use confique::Config;
+
+    use super::*;
+
+    #[test]
+    fn without_settings_there_is_no_endpoint() {
+        let config = PrometheusConfig::builder().load().unwrap();
+        assert_eq!((config.port, config.path.as_str()), (0, "/metrics"));
+        assert_eq!(
+            (config.features, config.instrumentations),
+            (vec![Feature::Application], vec!["*".to_owned()])
+        );
+        let internal = InternalMetricsConfig::builder().load().unwrap();
+        assert_eq!(internal.exporter, InternalExporter::Disabled);
+        assert_eq!(internal.prometheus.path.as_str(), "/internal/metrics");
+    }
+
+    #[test]
+    fn a_path_is_one_that_a_request_can_have() {
+        for (path, good) in
+            [("/", true), ("/a/b", true), ("metrics", false), ("/a b", false), ("/a?b", false)]
+        {
+            assert_eq!(UrlPath::try_from(path.to_owned()).is_ok(), good, "{path}");
         }
     }
 }

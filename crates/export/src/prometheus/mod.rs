@@ -22,9 +22,9 @@ use tokio::task::JoinSet;
 use vor_health::{Board, Verdict};
 use vor_pipeline::{Exporter, Meter, Prefix, Source, StartError, Task, now};
 
+use crate::Feature;
 pub use config::{
-    Feature, InternalExporter, InternalMetricsConfig, InternalPrometheusConfig, PrometheusConfig,
-    UrlPath,
+    InternalExporter, InternalMetricsConfig, InternalPrometheusConfig, PrometheusConfig, UrlPath,
 };
 use families::{Family, Kind};
 use serve::Page;
@@ -61,7 +61,7 @@ impl Prometheus {
 
     fn own_port(&self) -> u16 {
         match self.internal.exporter {
-            InternalExporter::Disabled => 0,
+            InternalExporter::Disabled | InternalExporter::Otel => 0,
             InternalExporter::Prometheus => self.internal.prometheus.port,
         }
     }
@@ -103,6 +103,9 @@ impl Exporter for Prometheus {
     }
 
     fn start(self: Box<Self>, from: &mut Source<'_>) -> Result<Option<Task>, StartError> {
+        if self.internal.exporter == InternalExporter::Otel {
+            tracing::warn!(unit = "prometheus", "internal_metrics.exporter: otel is not provided");
+        }
         let mut servers = Vec::new();
         for (port, pages) in self.pages(from)? {
             let listener = serve::listen(port)
@@ -133,14 +136,11 @@ fn services(
     build: Build,
     meter: Arc<Meter>,
 ) -> Box<dyn Fn() -> Vec<Family> + Send + Sync> {
+    let application = Feature::application(&config.features, "prometheus");
     Box::new(move || {
         let wanted = &config.instrumentations;
         let wanted = |protocol: &str| wanted.iter().any(|name| name == "*" || name == protocol);
-        let points = if config.features.contains(&Feature::Application) {
-            meter.snapshot(now(), &wanted)
-        } else {
-            Vec::new()
-        };
+        let points = if application { meter.snapshot(now(), &wanted) } else { Vec::new() };
         let mut shown = Vec::new();
         if !points.is_empty() {
             let prefix = prefix.as_str();

@@ -332,16 +332,21 @@ impl Talk {
     /// Adds what the connection knows and the protocol did not say.
     fn complete(&self, origin: &Origin, done: &mut Done) {
         let attrs = &mut done.operation.attrs;
-        if attrs.get(&SERVER_ADDRESS).is_none() {
-            attrs.set(SERVER_ADDRESS, self.server.clone());
+        if attrs.get(&SERVER_ADDRESS).is_none()
+            && let Some(server) = &self.server
+        {
+            attrs.set(SERVER_ADDRESS, server.clone());
         }
         if attrs.get(&SERVER_PORT).is_none()
             && let Some(port) = origin.conn.server(self.side).port()
         {
             attrs.set(SERVER_PORT, port);
         }
-        if self.side == Side::Server && attrs.get(&CLIENT_ADDRESS).is_none() {
-            attrs.set(CLIENT_ADDRESS, self.client.clone());
+        if self.side == Side::Server
+            && attrs.get(&CLIENT_ADDRESS).is_none()
+            && let Some(client) = &self.client
+        {
+            attrs.set(CLIENT_ADDRESS, client.clone());
         }
     }
 }

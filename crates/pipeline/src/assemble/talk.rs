@@ -14,9 +14,9 @@ pub(super) struct Talk {
     pub(super) swapped: bool,
     /// Records in a row that nobody could read.
     pub(super) failures: u8,
-    /// Addresses of the asking and the answering end.
-    pub(super) client: Value,
-    pub(super) server: Value,
+    /// Addresses of the asking and the answering end; unix sockets may have none.
+    pub(super) client: Option<Value>,
+    pub(super) server: Option<Value>,
 }
 
 /// Who reads a connection.
@@ -31,7 +31,9 @@ pub(super) enum State {
 
 impl Talk {
     pub(super) fn new(conn: &Connection, side: Side) -> Self {
-        let address = |end: &vor_model::Endpoint| Value::from(end.address());
+        let address = |end: &vor_model::Endpoint| {
+            Some(end.address()).filter(|address| !address.is_empty()).map(Value::from)
+        };
         let (client, server) = (address(conn.client(side)), address(conn.server(side)));
         Self { state: State::Unclaimed, side, swapped: false, failures: 0, client, server }
     }

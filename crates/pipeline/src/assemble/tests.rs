@@ -163,6 +163,18 @@ fn an_exchange_becomes_a_named_span_with_both_addresses() {
 }
 
 #[test]
+fn ends_without_an_address_get_none() {
+    let mut bench = Bench::new();
+    let mut unix = here(1);
+    unix.conn.local = vor_model::Endpoint::Unix("/run/cart.sock".into());
+    unix.conn.remote = vor_model::Endpoint::Unix("".into());
+    bench.take(unix, "Q", "A", SECOND);
+    let attrs = &bench.spans[0].operation.attrs;
+    assert_eq!(attrs.get(&SERVER_ADDRESS).and_then(Value::as_str), Some("/run/cart.sock"));
+    assert_eq!((attrs.get(&SERVER_PORT), attrs.get(&CLIENT_ADDRESS)), (None, None));
+}
+
+#[test]
 fn a_context_that_arrived_is_continued_with_its_flags() {
     let mut bench = Bench::new();
     bench.take(here(1), "QT", "A", SECOND);
