@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The user memory that one read or write went through, from its first byte. */
+#pragma once
+#include <kernel.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <lib/wire.h>
+
+/* Segments that are looked at, backwards to find the first byte and forwards to copy. */
+#define EXTENT_BACK 64
+#define EXTENT_COPY 8
+
+struct extent {
+    __u64 base; /* first segment; 0 when the bytes are not in user memory */
+    __u64 len;
+    __u64 rest; /* address of the iovecs after it */
+    __u32 rest_count;
+    __u32 rest_in_user; /* whether that address is the program's, not the kernel's */
+    __u64 tail_end;     /* just past the last byte */
+    __u64 tail_len;     /* how many of the bytes before it lie in one piece; 0: not known */
+};
+
+/* The extent of `done` bytes in one piece. */
+static __always_inline void extent_of_buffer(struct extent *x, __u64 base, __u64 done)
+{
+    __builtin_memset(x, 0, sizeof(*x));
+    x->base = base;
+    x->len = done;
+    x->tail_end = base + done;
+    x->tail_len = done;
+}
+
+/* The extent of `done` bytes that begins with a program's own array of iovecs. */
+static __always_inline void extent_of_iovecs(struct extent *x, __u64 iovecs, __u64 count, __u64 done)
+{
+    struct iovec first = {}, last = {};
+
+    bpf_probe_read_user(&first, sizeof(first), (void *)iovecs);
+    extent_of_buffer(x, (__u64)first.iov_base, done);
+    if (first.iov_len >= done || !count)
+        return;
+    /* After a short write the last byte lies earlier; then the answer is not over either. */
+    bpf_probe_read_user(&last, sizeof(last), (void *)(iovecs + (count - 1) * sizeof(last)));
+    x->len = first.iov_len;
+    x->rest = iovecs + sizeof(first);
+    x->rest_count = count - 1;
+    x->rest_in_user = 1;
+    x->tail_end = (__u64)last.iov_base + last.iov_len;
+    x->tail_len = last.iov_len;
+}
+
+/*
+ * The extent of the `done` bytes that an iterator has just gone past.
+ * iov_iter_advance (lib/iov_iter.c) steps over segments that are used up, so the first byte is found by
+ * walking back from where the iterator stands.
+ */
+static __always_inline void extent_behind(struct extent *x, const struct iov_iter *iter, __u64 done)
+{
+    __u8 type = BPF_CORE_READ(iter, iter_type);
+    __u64 offset = BPF_CORE_READ(iter, iov_offset);
+    struct iovec segment = {};
+    const struct iovec *at;
+
+    extent_of_buffer(x, 0, done);
+    x->tail_len = 0;
+    if (type == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
+        extent_of_buffer(x, (__u64)BPF_CORE_READ(iter, ubuf) + offset - done, done);
+        return;
+    }
+    if (type != bpf_core_enum_value(enum iter_type, ITER_IOVEC))
+        return;
+    /* Renamed in 6.4 (747b1f65d39a). */
+    if (bpf_core_field_exists(iter->__iov))
+        at = BPF_CORE_READ(iter, __iov);
+    else
+        at = BPF_CORE_READ((const struct iov_iter___before_6_4 *)iter, iov);
+    if (offset) {
+        bpf_probe_read_kernel(&segment, sizeof(segment), at);
+        if (offset >= done) {
+            extent_of_buffer(x, (__u64)segment.iov_base + offset - done, done);
+            return;
+        }
+        x->tail_end = (__u64)segment.iov_base + offset;
+        x->tail_len = offset;
+    }
+    for (__u32 back = 1; back <= EXTENT_BACK; back++) {
+        bpf_probe_read_kernel(&segment, sizeof(segment), at - back);
+        if (!offset) {
+            x->tail_end = (__u64)segment.iov_base + segment.iov_len;
+            x->tail_len = segment.iov_len;
+        }
+        offset += segment.iov_len;
+        if (offset < done)
+            continue;
+        x->base = (__u64)segment.iov_base + (offset - done);
+        x->len = segment.iov_len - (offset - done);
+        x->rest = (__u64)(at - back + 1);
+        x->rest_count = back;
+        return;
+    }
+}
+
+/*
+ * Copies the first `want` bytes to `to + at`; returns how many were copied. The verifier is shown that
+ * at < at_max and that one step copies at most step_max, so `to` must have at_max + step_max bytes.
+ */
+static __always_inline __u32 extent_copy(__u8 *to, __u32 at, __u32 want, const struct extent *x,
+                                         const __u32 at_max, const __u32 step_max)
+{
+    __u64 base = x->base, len = x->len;
+    __u32 left = want, next = 0;
+
+    if (!base)
+        return 0;
+    for (__u32 i = 0; i < EXTENT_COPY; i++) {
+        __u64 n = left < len ? left : len;
+
+        if (n > step_max)
+            n = step_max;
+        if (at >= at_max || bpf_probe_read_user(to + at, n, (void *)base))
+            break;
+        at += n;
+        left -= n;
+        base += n;
+        len -= n;
+        if (!left)
+            break;
+        if (len)
+            continue;
+        if (next >= x->rest_count)
+            break;
+
+        struct iovec segment = {};
+        const void *from = (void *)(x->rest + next * sizeof(segment));
+
+        if (x->rest_in_user)
+            bpf_probe_read_user(&segment, sizeof(segment), from);
+        else
+            bpf_probe_read_kernel(&segment, sizeof(segment), from);
+        base = (__u64)segment.iov_base;
+        len = segment.iov_len;
+        next++;
+    }
+    return want - left;
+}
