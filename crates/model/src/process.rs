@@ -15,6 +15,17 @@ pub struct ProcessKey {
     pub started: Mono,
 }
 
+impl ProcessKey {
+    /// What `/proc/PID/stat` resolves, in nanoseconds: `USER_HZ` is 100 on every architecture vor runs on.
+    const TICK_NS: u64 = 10_000_000;
+
+    /// The key of the process `pid` that started `boot_ns` nanoseconds after boot.
+    #[must_use]
+    pub const fn new(pid: u32, boot_ns: u64) -> Self {
+        Self { pid, started: Mono(boot_ns / Self::TICK_NS * Self::TICK_NS) }
+    }
+}
+
 /// What a process was at one moment. A change makes a new value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {

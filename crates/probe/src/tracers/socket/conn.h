@@ -49,8 +49,12 @@ struct socket_conn {
     __u64 left; /* of an answer that was reported before it was over */
     struct http1_scan scan;
     struct socket_record record;
+    __u8 bytes[SOCKET_BYTES]; /* follow the record without a gap, and so are sent with it */
     __u8 slack[CONN_SLACK];
 };
+
+_Static_assert(offsetof(struct socket_conn, bytes) == offsetof(struct socket_conn, record) + sizeof(struct socket_record),
+               "the bytes must follow the record");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -107,9 +111,10 @@ static __always_inline void read_addresses(struct socket_record *r, struct sock 
     __builtin_memcpy(&r->remote[12], &remote, sizeof(remote));
 }
 
-/* One end of a unix connection is named as a rule: the listener's. The name leads bytes[]. */
-static __always_inline void read_path(struct socket_record *r, struct sock *sk)
+/* One end of a unix connection is named as a rule: the listener's. The name leads the bytes. */
+static __always_inline void read_path(struct socket_conn *c, struct sock *sk)
 {
+    struct socket_record *r = &c->record;
     struct unix_address *name = BPF_CORE_READ((struct unix_sock *)sk, addr);
 
     if (name) {
@@ -127,7 +132,7 @@ static __always_inline void read_path(struct socket_record *r, struct sock *sk)
 
     if (len > SOCKET_PATH_MAX)
         return;
-    bpf_probe_read_kernel(r->bytes, len, (void *)name + bpf_core_field_offset(name->name) + sizeof(__u16));
+    bpf_probe_read_kernel(c->bytes, len, (void *)name + bpf_core_field_offset(name->name) + sizeof(__u16));
     r->path_len = len;
 }
 
@@ -186,7 +191,7 @@ static __noinline struct socket_conn *conn_open(struct sock *sk, enum direction 
     r->socket = key;
     r->serial = __sync_fetch_and_add(&socket_serial, 1) + 1;
     if (family == AF_UNIX) {
-        read_path(r, sk);
+        read_path(c, sk);
         return c;
     }
     read_addresses(r, sk, family);
@@ -210,7 +215,7 @@ static __always_inline void conn_tell(struct socket_conn *c, __u8 kind, __u32 us
         r->flags |= SOCKET_SERVER;
     else
         r->flags &= ~SOCKET_SERVER;
-    if (bpf_ringbuf_output(&socket_events, r, offsetof(struct socket_record, bytes) + used, wake)) {
+    if (bpf_ringbuf_output(&socket_events, r, sizeof(*r) + used, wake)) {
         lost(LOST_RING_FULL);
         return;
     }

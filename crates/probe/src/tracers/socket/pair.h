@@ -14,13 +14,15 @@
 #include <lib/extent.h>
 #include "conn.h"
 
+/* Flags of a receiving call that takes nothing from the stream: MSG_PEEK, MSG_ERRQUEUE. */
+#define NOT_DATA (0x2 | 0x2000)
 /* The last chunk of a chunked body: CR LF "0" CR LF CR LF. */
 #define LAST_CHUNK      0x0a0d0a0d300a0dULL
 #define LAST_CHUNK_MASK 0xffffffffffffffULL
 /* A stream that is not known to be HTTP is shown to user space after so many bytes one way. */
 #define UNPROVEN_MAX 65536
 
-/* Adds what fits of an operation to a run that ends at `at` of bytes[]; returns how much. */
+/* Adds what fits of an operation to a run that ends at `at` of the bytes; returns how much. */
 static __always_inline __u32 capture(struct socket_conn *c, __u32 at, __u32 limit, const struct extent *x, __u64 done)
 {
     if (at >= limit)
@@ -29,13 +31,13 @@ static __always_inline __u32 capture(struct socket_conn *c, __u32 at, __u32 limi
 
     if (want > done)
         want = done;
-    return extent_copy(c->record.bytes, at, want, x, SOCKET_BYTES, CONN_SLACK);
+    return extent_copy(c->bytes, at, want, x, SOCKET_BYTES, CONN_SLACK);
 }
 
 /* The bytes at `at`, or none when it is out of bounds; CONN_SLACK more can be read after them. */
 static __always_inline const __u8 *bytes_at(const struct socket_conn *c, __u32 at)
 {
-    return at < SOCKET_BYTES ? c->record.bytes + at : NULL;
+    return at < SOCKET_BYTES ? c->bytes + at : NULL;
 }
 
 static __always_inline enum http1_start starts_with(const struct socket_conn *c, __u32 at, __u32 len)
@@ -244,9 +246,9 @@ static __always_inline void message(struct socket_conn *c, struct admitted *who,
 }
 
 /* `done` bytes, which lie at `x`, went `way` through the socket. */
-static __noinline int socket_data(struct sock *sk, enum direction way, const struct extent *x, __u64 done)
+static __noinline int socket_data(struct admitted *who, struct sock *sk, enum direction way, const struct extent *x,
+                                  __u64 done)
 {
-    struct admitted *who = admitted();
     __u64 key = (__u64)sk;
 
     if (!who || !sk || !x)
@@ -274,6 +276,18 @@ static __noinline int socket_data(struct sock *sk, enum direction way, const str
         answered(c, who, x, done, now);
     conn_unlock(c);
     return 0;
+}
+
+/* `done` bytes that never were in the program's memory: they count, but cannot be read. */
+static __always_inline int socket_moved(struct admitted *who, struct sock *sk, enum direction way, __s64 done)
+{
+    struct extent x;
+
+    if (done <= 0)
+        return 0;
+    extent_of_buffer(&x, 0, done);
+    x.tail_len = 0;
+    return socket_data(who, sk, way, &x, done);
 }
 
 /* The peer will say no more: an answer that ends with the connection is complete. */

@@ -12,7 +12,6 @@
 #include <lib/fd.h>
 
 #define MESSAGES 8
-#define MSG_PEEK 2
 
 /* Layout of the sys_exit_* tracepoints (events/syscalls/.../format). */
 struct sys_exit {
@@ -33,9 +32,12 @@ static __always_inline struct pt_regs *call(void)
     return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 }
 
-static __always_inline int buffer(struct sys_exit *ctx, enum direction way)
+/* write, sendto: one buffer */
+static __always_inline int sent_buffer(struct sys_exit *ctx)
 {
-    if ((ctx->ret <= 0 && (way == SENT || ctx->ret)) || !admitted())
+    struct admitted *who;
+
+    if (ctx->ret <= 0 || !(who = admitted()))
         return 0;
     struct pt_regs *regs = call();
     struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
@@ -43,15 +45,31 @@ static __always_inline int buffer(struct sys_exit *ctx, enum direction way)
 
     if (!sk)
         return 0;
-    if (!ctx->ret)
-        return socket_eof(sk);
     extent_of_buffer(&x, PT_REGS_PARM2_SYSCALL(regs), ctx->ret);
-    return socket_data(sk, way, &x, ctx->ret);
+    return socket_data(who, sk, SENT, &x, ctx->ret);
 }
 
+/* read, recvfrom: one buffer */
+static __always_inline int got_buffer(struct sys_exit *ctx, struct admitted *who)
+{
+    struct pt_regs *regs = call();
+    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
+    struct extent x;
+
+    if (!sk)
+        return 0;
+    if (!ctx->ret)
+        return PT_REGS_PARM3_SYSCALL(regs) ? socket_eof(sk) : 0;
+    extent_of_buffer(&x, PT_REGS_PARM2_SYSCALL(regs), ctx->ret);
+    return socket_data(who, sk, RECEIVED, &x, ctx->ret);
+}
+
+/* readv, writev */
 static __always_inline int vector(struct sys_exit *ctx, enum direction way)
 {
-    if ((ctx->ret <= 0 && (way == SENT || ctx->ret)) || !admitted())
+    struct admitted *who;
+
+    if (ctx->ret < 0 || !(who = admitted()))
         return 0;
     struct pt_regs *regs = call();
     struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
@@ -60,44 +78,26 @@ static __always_inline int vector(struct sys_exit *ctx, enum direction way)
     if (!sk)
         return 0;
     if (!ctx->ret)
-        return socket_eof(sk);
+        return way == RECEIVED ? socket_eof(sk) : 0;
     extent_of_iovecs(&x, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs), ctx->ret);
-    return socket_data(sk, way, &x, ctx->ret);
+    return socket_data(who, sk, way, &x, ctx->ret);
 }
 
-static __always_inline int one_message(struct sock *sk, enum direction way, __u64 at, __u64 done)
+static __always_inline int one_message(struct admitted *who, struct sock *sk, enum direction way, __u64 at,
+                                       __u64 done)
 {
     struct user_msghdr msg = {};
     struct extent x;
 
     bpf_probe_read_user(&msg, sizeof(msg), (void *)at);
     extent_of_iovecs(&x, (__u64)msg.msg_iov, msg.msg_iovlen, done);
-    return socket_data(sk, way, &x, done);
+    return socket_data(who, sk, way, &x, done);
 }
 
-static __always_inline int message_call(struct sys_exit *ctx, enum direction way)
+/* sendmmsg, recvmmsg */
+static __always_inline int messages(struct sys_exit *ctx, struct admitted *who, enum direction way)
 {
-    if ((ctx->ret <= 0 && (way == SENT || ctx->ret)) || !admitted())
-        return 0;
     struct pt_regs *regs = call();
-
-    if (way == RECEIVED && PT_REGS_PARM3_SYSCALL(regs) & MSG_PEEK)
-        return 0;
-    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
-
-    if (!sk)
-        return 0;
-    return ctx->ret ? one_message(sk, way, PT_REGS_PARM2_SYSCALL(regs), ctx->ret) : socket_eof(sk);
-}
-
-static __always_inline int message_calls(struct sys_exit *ctx, enum direction way)
-{
-    if (ctx->ret <= 0 || !admitted())
-        return 0;
-    struct pt_regs *regs = call();
-
-    if (way == RECEIVED && PT_REGS_PARM4_SYSCALL(regs) & MSG_PEEK)
-        return 0;
     struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
     __u64 at = PT_REGS_PARM2_SYSCALL(regs);
 
@@ -108,7 +108,7 @@ static __always_inline int message_calls(struct sys_exit *ctx, enum direction wa
 
         bpf_probe_read_user(&done, sizeof(done), (void *)(at + offsetof(struct mmsghdr, msg_len)));
         if (done)
-            one_message(sk, way, at, done);
+            one_message(who, sk, way, at, done);
         at += sizeof(struct mmsghdr);
     }
     if (ctx->ret > MESSAGES)
@@ -116,43 +116,34 @@ static __always_inline int message_calls(struct sys_exit *ctx, enum direction wa
     return 0;
 }
 
-/* Bytes that never were in the program's memory: they count, but cannot be read. */
-static __always_inline int moved(__u64 fd, enum direction way, __u64 done)
-{
-    struct sock *sk = fd_sock(fd);
-    struct extent x;
-
-    if (!sk)
-        return 0;
-    extent_of_buffer(&x, 0, done);
-    x.tail_len = 0;
-    return socket_data(sk, way, &x, done);
-}
-
 SEC("tracepoint/syscalls/sys_exit_read")
 int socket_read(struct sys_exit *ctx)
 {
-    return buffer(ctx, RECEIVED);
-}
+    struct admitted *who;
 
-SEC("tracepoint/syscalls/sys_exit_write")
-int socket_write(struct sys_exit *ctx)
-{
-    return buffer(ctx, SENT);
+    return ctx->ret >= 0 && (who = admitted()) ? got_buffer(ctx, who) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_recvfrom")
 int socket_recvfrom(struct sys_exit *ctx)
 {
-    if (ctx->ret < 0 || !admitted() || PT_REGS_PARM4_SYSCALL(call()) & MSG_PEEK)
+    struct admitted *who;
+
+    if (ctx->ret < 0 || !(who = admitted()) || PT_REGS_PARM4_SYSCALL(call()) & NOT_DATA)
         return 0;
-    return buffer(ctx, RECEIVED);
+    return got_buffer(ctx, who);
+}
+
+SEC("tracepoint/syscalls/sys_exit_write")
+int socket_write(struct sys_exit *ctx)
+{
+    return sent_buffer(ctx);
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendto")
 int socket_sendto(struct sys_exit *ctx)
 {
-    return buffer(ctx, SENT);
+    return sent_buffer(ctx);
 }
 
 SEC("tracepoint/syscalls/sys_exit_readv")
@@ -170,42 +161,68 @@ int socket_writev(struct sys_exit *ctx)
 SEC("tracepoint/syscalls/sys_exit_recvmsg")
 int socket_recvmsg(struct sys_exit *ctx)
 {
-    return message_call(ctx, RECEIVED);
+    struct admitted *who;
+
+    if (ctx->ret < 0 || !(who = admitted()) || PT_REGS_PARM3_SYSCALL(call()) & NOT_DATA)
+        return 0;
+    struct pt_regs *regs = call();
+    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
+
+    if (!sk)
+        return 0;
+    return ctx->ret ? one_message(who, sk, RECEIVED, PT_REGS_PARM2_SYSCALL(regs), ctx->ret) : socket_eof(sk);
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendmsg")
 int socket_sendmsg(struct sys_exit *ctx)
 {
-    return message_call(ctx, SENT);
+    struct admitted *who;
+
+    if (ctx->ret <= 0 || !(who = admitted()))
+        return 0;
+    struct pt_regs *regs = call();
+    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
+
+    return sk ? one_message(who, sk, SENT, PT_REGS_PARM2_SYSCALL(regs), ctx->ret) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_recvmmsg")
 int socket_recvmmsg(struct sys_exit *ctx)
 {
-    return message_calls(ctx, RECEIVED);
+    struct admitted *who;
+
+    if (ctx->ret <= 0 || !(who = admitted()) || PT_REGS_PARM4_SYSCALL(call()) & NOT_DATA)
+        return 0;
+    return messages(ctx, who, RECEIVED);
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendmmsg")
 int socket_sendmmsg(struct sys_exit *ctx)
 {
-    return message_calls(ctx, SENT);
+    struct admitted *who;
+
+    return ctx->ret > 0 && (who = admitted()) ? messages(ctx, who, SENT) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendfile64")
 int socket_sendfile(struct sys_exit *ctx)
 {
-    if (ctx->ret <= 0 || !admitted())
+    struct admitted *who;
+
+    if (ctx->ret <= 0 || !(who = admitted()))
         return 0;
-    return moved(PT_REGS_PARM1_SYSCALL(call()), SENT, ctx->ret);
+    return socket_moved(who, fd_sock(PT_REGS_PARM1_SYSCALL(call())), SENT, ctx->ret);
 }
 
 SEC("tracepoint/syscalls/sys_exit_splice")
 int socket_splice(struct sys_exit *ctx)
 {
-    if (ctx->ret <= 0 || !admitted())
+    struct admitted *who;
+
+    if (ctx->ret <= 0 || !(who = admitted()))
         return 0;
-    moved(PT_REGS_PARM1_SYSCALL(call()), RECEIVED, ctx->ret);
-    return moved(PT_REGS_PARM3_SYSCALL(call()), SENT, ctx->ret);
+    socket_moved(who, fd_sock(PT_REGS_PARM1_SYSCALL(call())), RECEIVED, ctx->ret);
+    return socket_moved(who, fd_sock(PT_REGS_PARM3_SYSCALL(call())), SENT, ctx->ret);
 }
 
 /* TCP connections tell of their end themselves; unix ones do not. A shared descriptor may live on. */

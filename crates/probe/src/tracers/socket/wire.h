@@ -32,12 +32,13 @@
 #define SOCKET_MESSAGES 1
 #define SOCKET_IGNORED  2
 
+/* What was said on a connection; the captured bytes follow it. */
 struct socket_record {
     __u8 kind;
     __u8 ending;
     __u8 flags;
-    __u8 path_len;      /* of a unix socket; the path leads bytes[] */
-    __u16 request_at;   /* where the request's capture begins in bytes[] */
+    __u8 path_len;      /* of a unix socket; the path leads the bytes */
+    __u16 request_at;   /* where the request's capture begins in the bytes */
     __u16 request_cap;  /* and how long it is */
     __u16 response_at;
     __u16 response_cap;
@@ -56,7 +57,6 @@ struct socket_record {
     __u64 response_len;
     __u8 local[16]; /* v4 is written as ::ffff:a.b.c.d */
     __u8 remote[16];
-    __u8 bytes[SOCKET_BYTES]; /* only as far as captured */
 };
 
 /* Argument of the program socket_judge. */

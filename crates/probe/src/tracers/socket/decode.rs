@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `socket_record` and the bytes behind it → [`Captured`].
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use bytes::Bytes;
+use vor_model::{
+    Captured, ConnId, Connection, Ending, Endpoint, Exchange, Interval, Message, Mono, Origin,
+    ProcessKey, Side, Transport,
+};
+use zerocopy::FromBytes;
+
+use crate::tracers::DecodeError;
+use crate::wire::{self, socket_record};
+
+/// What one record says.
+pub(super) fn decode(record: &[u8]) -> Result<Captured, DecodeError> {
+    let (head, bytes) = socket_record::ref_from_prefix(record).map_err(|_| DecodeError::Short)?;
+    let bytes = Bytes::copy_from_slice(bytes);
+    let origin = origin(head, &bytes)?;
+    match u32::from(head.kind) {
+        wire::SOCKET_EXCHANGE => Ok(Captured::Exchange(origin, exchange(head, &bytes)?)),
+        wire::SOCKET_MESSAGE => {
+            let sent = flagged(head, wire::SOCKET_SENT);
+            let message = Message {
+                from: if sent { origin.side } else { origin.side.other() },
+                bytes: run(&bytes, head.request_at, head.request_cap)?,
+                len: head.request_len,
+            };
+            Ok(Captured::Message(origin, message))
+        }
+        wire::SOCKET_CLOSED => Ok(Captured::Closed(origin)),
+        kind => Err(DecodeError::Unknown(kind)),
+    }
+}
+
+fn flagged(head: &socket_record, flag: u32) -> bool {
+    u32::from(head.flags) & flag != 0
+}
+
+/// Shares the memory of `bytes`.
+fn run(bytes: &Bytes, at: u16, len: u16) -> Result<Bytes, DecodeError> {
+    let at = usize::from(at);
+    let end = at + usize::from(len);
+    if end > bytes.len() {
+        return Err(DecodeError::Short);
+    }
+    Ok(bytes.slice(at..end))
+}
+
+fn origin(head: &socket_record, bytes: &Bytes) -> Result<Origin, DecodeError> {
+    let end = head.request_end_ns.max(head.response_end_ns);
+    Ok(Origin {
+        process: ProcessKey::new(head.pid, head.started_ns),
+        thread: head.tid,
+        conn: connection(head, bytes)?,
+        side: if flagged(head, wire::SOCKET_SERVER) { Side::Server } else { Side::Client },
+        from_start: flagged(head, wire::SOCKET_FROM_START),
+        time: Interval { start: Mono(head.request_start_ns), end: Mono(end) },
+    })
+}
+
+fn connection(head: &socket_record, bytes: &Bytes) -> Result<Connection, DecodeError> {
+    let id = ConnId { socket: head.socket, serial: head.serial };
+    if !flagged(head, wire::SOCKET_UNIX) {
+        let local = inet(head.local, head.local_port);
+        let remote = inet(head.remote, head.remote_port);
+        return Ok(Connection { id, transport: Transport::Tcp, local, remote });
+    }
+    let named = unix(&run(bytes, 0, head.path_len.into())?);
+    let unnamed = Endpoint::Unix("".into());
+    let (local, remote) = if flagged(head, wire::SOCKET_PATH_LOCAL) {
+        (named, unnamed)
+    } else {
+        (unnamed, named)
+    };
+    Ok(Connection { id, transport: Transport::Unix, local, remote })
+}
+
+fn inet(address: [u8; 16], port: u16) -> Endpoint {
+    let ip: IpAddr = Ipv6Addr::from(address).to_canonical();
+    Endpoint::Inet(SocketAddr::new(ip, port))
+}
+
+/// unix(7): a path ends with its first NUL; a name that begins with NUL is abstract.
+fn unix(path: &[u8]) -> Endpoint {
+    let name = match path {
+        [0, name @ ..] => format!("@{}", String::from_utf8_lossy(name)),
+        path => {
+            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+            String::from_utf8_lossy(path).into_owned()
+        }
+    };
+    Endpoint::Unix(name.into())
+}
+
+fn exchange(head: &socket_record, bytes: &Bytes) -> Result<Exchange, DecodeError> {
+    Ok(Exchange {
+        request: run(bytes, head.request_at, head.request_cap)?,
+        request_len: head.request_len,
+        response: run(bytes, head.response_at, head.response_cap)?,
+        response_len: head.response_len,
+        request_end: Mono(head.request_end_ns),
+        response_start: Mono(head.response_start_ns),
+        ending: ending(head.ending)?,
+    })
+}
+
+fn ending(ending: u8) -> Result<Ending, DecodeError> {
+    match u32::from(ending) {
+        wire::SOCKET_ANSWERED => Ok(Ending::Answered),
+        wire::SOCKET_TIMED_OUT => Ok(Ending::TimedOut),
+        wire::SOCKET_SHUT => Ok(Ending::Closed),
+        ending => Err(DecodeError::Unknown(ending)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    /// An exchange as the kernel side would send it: `GET` asked, `200` answered.
+    fn record(change: impl FnOnce(&mut socket_record)) -> Vec<u8> {
+        let mut head = socket_record::new_zeroed();
+        head.kind = u8::try_from(wire::SOCKET_EXCHANGE).unwrap();
+        head.ending = u8::try_from(wire::SOCKET_ANSWERED).unwrap();
+        head.flags = u8::try_from(wire::SOCKET_SERVER).unwrap();
+        (head.request_cap, head.response_at, head.response_cap) = (3, 3, 3);
+        head.local = *b"\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\x01";
+        head.remote = *b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01";
+        (head.local_port, head.remote_port) = (8080, 40_000);
+        (head.pid, head.started_ns) = (7, 123_456_789);
+        change(&mut head);
+        [head.as_bytes(), b"GET200"].concat()
+    }
+
+    #[test]
+    fn addresses_sides_and_bytes_come_out_as_they_went_in() {
+        let Captured::Exchange(origin, exchange) = decode(&record(|_| ())).unwrap() else {
+            panic!("not an exchange");
+        };
+        assert_eq!(origin.conn.local.to_string(), "127.0.0.1:8080");
+        assert_eq!(origin.conn.remote.to_string(), "[2001:db8::1]:40000");
+        assert_eq!((origin.side, origin.from_start), (Side::Server, false));
+        assert_eq!(origin.process.started, Mono(120_000_000));
+        assert_eq!((&exchange.request[..], &exchange.response[..]), (&b"GET"[..], &b"200"[..]));
+    }
+
+    #[test]
+    fn unix_names_are_shown_as_people_write_them() {
+        for (path, shown) in
+            [(&b"/run/x\0"[..], "/run/x"), (b"\0bus", "@bus"), (b"", ""), (b"\xff", "\u{fffd}")]
+        {
+            assert_eq!(unix(path).address(), shown);
+        }
+    }
+
+    #[test]
+    fn what_points_outside_the_record_is_refused() {
+        let whole = record(|_| ());
+        for len in 0..whole.len() {
+            assert!(decode(&whole[..len]).is_err(), "{len}");
+        }
+        assert!(decode(&record(|head| head.response_at = u16::MAX)).is_err());
+        assert!(decode(&record(|head| head.kind = 9)).is_err());
+        assert!(decode(&record(|head| head.ending = 9)).is_err());
+        let unix = |head: &mut socket_record| {
+            head.flags = u8::try_from(wire::SOCKET_UNIX).unwrap();
+            head.path_len = 200;
+        };
+        assert!(decode(&record(unix)).is_err());
+    }
+}
