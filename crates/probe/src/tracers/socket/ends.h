@@ -3,6 +3,7 @@
  * How connections end, and what user space says about them: the same behind every door.
  */
 #pragma once
+#include <kernel.h>
 #include <bpf/bpf_tracing.h>
 #include "pair.h"
 
@@ -21,7 +22,7 @@ static __always_inline void conn_shut(struct socket_conn *c)
 }
 
 /* The connection is no more. */
-static __noinline int conn_end(__u64 key)
+__noinline int conn_end(__u64 key)
 {
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
 
@@ -99,7 +100,7 @@ static __always_inline __u8 overdue(const struct socket_conn *c, const struct sw
     return timeout && quiet_for > timeout ? SOCKET_ANSWERED : 0;
 }
 
-static long sweep_one(struct bpf_map *map, __u64 *key, struct socket_conn *c, struct sweep *s)
+static long sweep_one(void *map, __u64 *key, struct socket_conn *c, struct sweep *s)
 {
     if (s->how->retired && c->record.pid == s->how->retired) {
         conn_end(*key);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * What kernel programs read of the kernel: exactly the fields they use.
+ *
+ * Structs of the first part are found by name when an object is loaded (CO-RE): order, holes and nesting in
+ * unnamed structs do not matter. Those of the second part are user-space ABI and never move.
+ */
+#pragma once
+/* libbpf's headers ask by this name whether pt_regs has the kernel's own field names. */
+#define __VMLINUX_H__
+#include <lib/wire.h>
+
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef __s64 loff_t;
+
+struct bpf_map;
+struct page;
+struct pipe_inode_info;
+struct linux_binprm;
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* Sockets. */
+
+struct in6_addr {
+    union {
+        __u8 u6_addr8[16];
+    } in6_u;
+};
+
+struct sock_common {
+    __be32 skc_daddr;
+    __be32 skc_rcv_saddr;
+    __be16 skc_dport;
+    __u16 skc_num;
+    unsigned short skc_family;
+    struct in6_addr skc_v6_daddr;
+    struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct sock {
+    struct sock_common __sk_common;
+    __u16 sk_type;
+    __u16 sk_protocol;
+};
+
+struct tcp_sock {
+    __u64 bytes_received;
+    __u64 bytes_sent;
+    __u64 bytes_acked;
+    __u32 rcv_nxt;
+    __u32 copied_seq;
+    __u32 snd_una;
+    __u32 write_seq;
+};
+
+struct sockaddr_un;
+
+struct unix_address {
+    int len;
+    struct sockaddr_un *name; /* an array in the kernel: only its offset is asked for */
+};
+
+struct unix_sock {
+    struct unix_address *addr;
+    struct sock *peer;
+};
+
+struct socket {
+    struct file *file;
+    struct sock *sk;
+};
+
+/* User memory on its way into or out of a socket. */
+
+enum iter_type {
+    ITER_UBUF, /* since 6.0 (fcb14cb1bdac) */
+    ITER_IOVEC,
+};
+
+struct iov_iter {
+    __u8 iter_type;
+    size_t iov_offset;
+    const struct iovec *__iov;
+    void *ubuf;
+};
+
+struct iov_iter___before_6_4 {
+    const struct iovec *iov;
+};
+
+struct msghdr {
+    struct iov_iter msg_iter;
+};
+
+/* Tasks and their files. */
+
+struct file {
+    void *private_data;
+};
+
+struct fdtable {
+    unsigned int max_fds;
+    struct file **fd;
+};
+
+struct files_struct {
+    struct fdtable *fdt;
+};
+
+typedef struct {
+    int counter;
+} atomic_t;
+
+struct signal_struct {
+    atomic_t live; /* threads that have not begun to exit */
+};
+
+struct task_struct {
+    int pid;
+    int tgid;
+    struct task_struct *real_parent;
+    struct task_struct *group_leader;
+    __u64 start_boottime;
+    struct files_struct *files;
+    struct signal_struct *signal;
+};
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+    unsigned long r10, bp, ax, cx, dx, si, di, r8, r9, ip, sp;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+    __u64 regs[31];
+    __u64 sp;
+    __u64 pc;
+};
+
+struct pt_regs {
+    struct user_pt_regs user_regs;
+};
+#endif
+
+#pragma clang attribute pop
+
+/* System call arguments: include/uapi and include/linux/socket.h. */
+
+struct iovec {
+    void *iov_base;
+    __u64 iov_len;
+};
+
+struct user_msghdr {
+    void *msg_name;
+    int msg_namelen;
+    struct iovec *msg_iov;
+    __u64 msg_iovlen;
+    void *msg_control;
+    __u64 msg_controllen;
+    unsigned int msg_flags;
+};
+
+struct mmsghdr {
+    struct user_msghdr msg_hdr;
+    unsigned int msg_len;
+};
+
+/* include/uapi/linux/bpf.h */
+
+enum bpf_map_type {
+    BPF_MAP_TYPE_HASH = 1,
+    BPF_MAP_TYPE_ARRAY = 2,
+    BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+    BPF_MAP_TYPE_RINGBUF = 27,
+    BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+
+enum {
+    BPF_ANY = 0,
+    BPF_NOEXIST = 1,
+    BPF_EXIST = 2,
+};
+
+enum {
+    BPF_F_NO_PREALLOC = 1,
+};
+
+enum {
+    BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+};
+
+enum {
+    BPF_RB_NO_WAKEUP = 1,
+    BPF_RB_FORCE_WAKEUP = 2,
+};
+
+enum {
+    BPF_RB_AVAIL_DATA = 0,
+};

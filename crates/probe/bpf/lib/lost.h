@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * What a unit could not tell, by reason, and what else it counts. Each object has its own counters;
+ * user space adds them up over the CPUs and shows them under the unit's name.
+ */
+#pragma once
+#include <lib/wire.h>
+
+#define LOST_RING_FULL 0 /* user space was too slow */
+#define LOST_CONN_BUSY 1 /* other threads held the connection too long */
+#define LOST_CONN_FULL 2 /* the table of connections is full */
+#define LOST_SEGMENTS  3 /* more messages in one call than are looked at */
+#define LOST_CALL      4 /* no memory to remember the call */
+
+#define COUNT_EXCHANGES_OPENED  5
+#define COUNT_EXCHANGES_ENDED   6
+#define COUNT_EXCHANGES_DROPPED 7 /* open when user space decided about the connection */
+#define COUNT_STRAY_BYTES       8 /* operations whose bytes belong to no exchange */
+
+#define COUNTERS 9
+
+#ifdef __bpf__
+#include <kernel.h>
+#include <bpf/bpf_helpers.h>
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, COUNTERS);
+    __type(key, __u32);
+    __type(value, __u64);
+} counters SEC(".maps");
+
+/* Counts one of COUNT_…. */
+static __always_inline void count(__u32 what)
+{
+    __u64 *n = bpf_map_lookup_elem(&counters, &what);
+
+    if (n)
+        *n += 1;
+}
+
+/* Counts one of LOST_…. */
+static __always_inline void lost(__u32 why)
+{
+    count(why);
+}
+#endif
