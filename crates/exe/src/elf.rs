@@ -5,15 +5,16 @@
 //! as far as that is cheap.
 
 use std::fs::File;
-use std::ops::Range;
 
-use object::elf::{DT_NEEDED, FileHeader32, FileHeader64, PF_W, PT_LOAD};
-use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
+use object::elf::{DT_NEEDED, DynamicTag, FileHeader32, FileHeader64, PF_W, PT_LOAD};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadRef, StringTable};
 
 use crate::file::ExeError;
 use crate::gobuild::{self, GoBuild};
+use crate::mark::{self, Mark};
 use crate::search::Search;
+use crate::sections::Sections;
 use crate::source::Source;
 
 /// Libraries kept per file.
@@ -22,38 +23,19 @@ const MAX_NEEDED: usize = 256;
 const MAX_DATA_SEGMENTS: usize = 4;
 const GO_SEARCH_BYTES: u64 = 64 << 10;
 
-/// Names that only code of a runtime has, as they stand in a string table: the first that is found counts.
-const SYMBOLS: [(&[u8], Sign); 6] = [
-    (b"\0graal_", Sign::Graal),
-    (b"\0JVM_", Sign::Graal),
-    (b"rust_eh_personality", Sign::Rust),
-    (b"rust_panic", Sign::Rust),
-    (b"rust_begin_unwind", Sign::Rust),
-    (b"__rust_alloc", Sign::Rust),
-];
-/// What the compiler writes about itself.
-const COMMENT: [&[u8]; 1] = [b"rustc version"];
-/// Where panics of the standard library say they happened; they survive stripping.
-const PANIC_PATHS: [&[u8]; 3] =
-    [b"/library/std/src/", b"/library/core/src/", b"/library/alloc/src/"];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sign {
-    Graal,
-    Rust,
-}
-
 /// What a program's file tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
+    /// The machine it is for (`e_machine`: 62 is x86-64, 183 is 64-bit ARM).
+    pub machine: u16,
+    /// Whether its addresses have 64 bits.
+    pub is_64: bool,
     /// The linker's id of this build (`NT_GNU_BUILD_ID`), at most 64 bytes.
     pub build_id: Option<Vec<u8>>,
     /// How it was built, when by the Go toolchain. Stripping does not hide it.
     pub go: Option<GoBuild>,
-    /// Whether it has Rust code of its own. Stripping hides it when the code cannot panic.
-    pub rust: bool,
-    /// Whether it is a GraalVM native image.
-    pub graal: bool,
+    /// What else its build left in it: the strongest mark only, none when it is a Go program.
+    pub mark: Option<Mark>,
     /// The dynamic loader it asks for; none when it is linked statically.
     pub interpreter: Option<String>,
     /// Shared libraries it names, at most 256.
@@ -61,10 +43,10 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Whether it names the C++ standard library.
+    /// Whether it names a C or C++ standard library.
     #[must_use]
-    pub fn cpp(&self) -> bool {
-        ["libstdc++.so", "libc++.so"]
+    pub fn libc(&self) -> bool {
+        ["libc.so", "libc.musl", "ld-musl", "libstdc++.so", "libc++.so"]
             .iter()
             .any(|library| self.needed.iter().any(|name| name.starts_with(library)))
     }
@@ -99,8 +81,9 @@ fn of_class<Elf: FileHeader<Endian = Endianness>>(
     let segments =
         header.program_headers(endian, source).map_err(|_| ExeError::Malformed("segment table"))?;
     let sections = Sections::read::<Elf>(header, endian, source)?;
-    let mut search = Search::new(file);
     let mut facts = Facts {
+        machine: header.e_machine(endian).0,
+        is_64: header.is_class_64(),
         build_id: build_id::<Elf>(segments, endian, source),
         go: go::<Elf>(&sections, segments, endian, source),
         interpreter: segments
@@ -110,35 +93,14 @@ fn of_class<Elf: FileHeader<Endian = Endianness>>(
         needed: needed::<Elf>(segments, endian, source)?,
         ..Facts::default()
     };
-    facts.graal = sections.has(b".svm_heap");
-    if facts.go.is_none() && !facts.graal {
-        match sign(&sections, &mut search)? {
-            Some(Sign::Graal) => facts.graal = true,
-            Some(Sign::Rust) => facts.rust = true,
-            None => {}
-        }
+    if facts.go.is_none() {
+        facts.mark = mark::find(&sections, &mut Search::new(file))?;
     }
     Ok(facts)
 }
 
 fn lossy(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
-}
-
-fn sign(sections: &Sections, search: &mut Search<'_>) -> Result<Option<Sign>, ExeError> {
-    let words = SYMBOLS.map(|(word, _)| word);
-    for name in [&b".strtab"[..], b".dynstr"] {
-        let found = search.first(sections.bytes(name), &words)?;
-        if let Some((_, sign)) = found.and_then(|index| SYMBOLS.get(index)) {
-            return Ok(Some(*sign));
-        }
-    }
-    let said = search.first(sections.bytes(b".comment"), &COMMENT)?.is_some();
-    // Only a stripped program is searched for paths: the symbols of the others have answered already.
-    let stripped = sections.bytes(b".strtab").is_empty();
-    let rust =
-        said || stripped && search.first(sections.bytes(b".rodata"), &PANIC_PATHS)?.is_some();
-    Ok(rust.then_some(Sign::Rust))
 }
 
 fn build_id<Elf: FileHeader>(
@@ -165,7 +127,7 @@ fn go<Elf: FileHeader>(
 ) -> Option<GoBuild> {
     let block = |at: u64, size: u64| {
         let bytes = source.read_bytes_at(at, size.min(gobuild::BLOCK_BYTES)).unwrap_or_default();
-        GoBuild { version: gobuild::version(bytes) }
+        gobuild::read(bytes)
     };
     if sections.has(b".go.buildinfo") {
         let bytes = sections.bytes(b".go.buildinfo");
@@ -178,14 +140,14 @@ fn go<Elf: FileHeader>(
         return None;
     }
     // No section table at all: the block is near the start of the data.
-    let data = segments
-        .iter()
-        .filter(|segment| segment.p_type(endian) == PT_LOAD && segment.p_flags(endian) & PF_W != 0);
+    let data = segments.iter().filter(|segment| {
+        segment.p_type(endian) == PT_LOAD && segment.p_flags(endian).contains(PF_W)
+    });
     data.take(MAX_DATA_SEGMENTS).find_map(|segment| {
         let (offset, size) = segment.file_range(endian);
         let bytes = source.read_bytes_at(offset, size.min(GO_SEARCH_BYTES)).ok()?;
         let at = bytes.chunks(16).position(|chunk| chunk.starts_with(gobuild::MAGIC))? * 16;
-        Some(GoBuild { version: bytes.get(at..).and_then(gobuild::version) })
+        bytes.get(at..).map(gobuild::read)
     })
 }
 
@@ -203,9 +165,10 @@ fn needed<Elf: FileHeader>(
     else {
         return Ok(Vec::new());
     };
-    let value = |tag: i64| entries.iter().find(|entry| entry.tag(endian) == tag).map(|e| e.val(endian));
-    let (Some(address), Some(size)) =
-        (value(object::elf::DT_STRTAB), value(object::elf::DT_STRSZ))
+    let value = |tag: DynamicTag| {
+        entries.iter().find(|entry| entry.tag(endian) == tag).map(|e| e.val(endian))
+    };
+    let (Some(address), Some(size)) = (value(object::elf::DT_STRTAB), value(object::elf::DT_STRSZ))
     else {
         return Ok(Vec::new());
     };
@@ -231,67 +194,3 @@ fn needed<Elf: FileHeader>(
         .collect::<Result<_, ()>>()
         .map_err(|()| ExeError::Malformed("name of a library"))
 }
-
-/// Names and places of a file's sections.
-struct Sections(Vec<(Vec<u8>, Range<u64>)>);
-
-impl Sections {
-    /// The sections whose names we know. A table that cannot be read is an error; none at all is fine.
-    fn read<Elf: FileHeader>(
-        header: &Elf,
-        endian: Elf::Endian,
-        source: &Source<'_>,
-    ) -> Result<Self, ExeError> {
-        let table = header
-            .section_headers(endian, source)
-            .map_err(|_| ExeError::Malformed("section table"))?;
-        if table.is_empty() {
-            return Ok(Self(Vec::new()));
-        }
-        // Read whole, once: a file's names fit in a few hundred bytes.
-        let names = header
-            .shstrndx(endian, source)
-            .ok()
-            .and_then(|index| table.get(usize::try_from(index).ok()?))
-            .and_then(|section| section.data(endian, source).ok())
-            .ok_or(ExeError::Malformed("section names"))?;
-        let end = u64::try_from(names.len()).unwrap_or(0);
-        let strings = StringTable::new(names, 0, end);
-        let mut known: Vec<(Vec<u8>, Range<u64>)> = Vec::new();
-        for section in table {
-            let Ok(name) = section.name(endian, strings) else { continue };
-            if !WANTED.contains(&name) || known.iter().any(|(seen, _)| seen == name) {
-                continue;
-            }
-            let (at, size) = section.file_range(endian).unwrap_or((0, 0));
-            known.push((name.to_vec(), at..at.saturating_add(size)));
-        }
-        // Remembered even when no known name is among them, so that "no sections" stays what it is.
-        known.push((Vec::new(), 0..0));
-        Ok(Self(known))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn has(&self, name: &[u8]) -> bool {
-        self.0.iter().any(|(known, _)| known == name)
-    }
-
-    /// Where a section is in the file; nowhere when there is none.
-    fn bytes(&self, name: &[u8]) -> Range<u64> {
-        self.0.iter().find(|(known, _)| known == name).map_or(0..0, |(_, range)| range.clone())
-    }
-}
-
-const WANTED: [&[u8]; 8] = [
-    b".go.buildinfo",
-    b".gopclntab",
-    b".data.rel.ro.gopclntab",
-    b".svm_heap",
-    b".strtab",
-    b".dynstr",
-    b".comment",
-    b".rodata",
-];

@@ -5,46 +5,96 @@
 /// First bytes of the block, which stands at a multiple of 16.
 pub(crate) const MAGIC: &[u8] = b"\xff Go buildinf:";
 
-/// Bytes of the block that are read: its header and a version.
-pub(crate) const BLOCK_BYTES: u64 = 128;
+/// Bytes of the block that are read: its header, a version and the first lines about modules.
+pub(crate) const BLOCK_BYTES: u64 = 2048;
 
 const HEADER: usize = 32;
 const FLAGS: usize = 15;
 /// Strings follow the header, each with its length in front (Go 1.18 and later).
 const INLINE: u8 = 2;
+/// Bytes in front of and behind the lines about modules, for the linker's own use.
+const FRAME: usize = 16;
 
-/// What is known of a Go build.
+/// What is known of a Go build; all of it only where the program says it in the form of Go 1.18 and later.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GoBuild {
-    /// The toolchain (`go1.25.1`), where the program says it in the form of Go 1.18 and later.
+    /// The toolchain (`go1.25.1`).
     pub version: Option<String>,
+    /// The main module (`example.org/shop`).
+    pub module: Option<String>,
 }
 
-/// The toolchain that a block names.
-pub(crate) fn version(block: &[u8]) -> Option<String> {
-    if !block.starts_with(MAGIC) || block.get(FLAGS)? & INLINE == 0 {
-        return None;
+/// What a block says, as far as it can be read.
+pub(crate) fn read(block: &[u8]) -> GoBuild {
+    let inline = block.starts_with(MAGIC) && block.get(FLAGS).is_some_and(|f| f & INLINE != 0);
+    let strings = if inline { block.get(HEADER..).unwrap_or_default() } else { &[] };
+    let Some((version, rest)) = string(strings) else { return GoBuild::default() };
+    // The lines may go on beyond what is read of the block; the first two are all that is wanted.
+    let lines = length(rest).and_then(|(_, rest)| rest.get(FRAME..)).unwrap_or_default();
+    let module = lines.split(|&byte| byte == b'\n').take(2).find_map(|line| {
+        let module = line.strip_prefix(b"mod\t")?;
+        // Without the tab behind it, the name itself may be cut.
+        let end = module.iter().position(|&byte| byte == b'\t')?;
+        plain(module.get(..end)?)
+    });
+    GoBuild { version: plain(version), module }
+}
+
+/// A varint: seven bits a byte, low bits first. Longer than three bytes is none of ours.
+fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut length = 0;
+    for (at, &byte) in bytes.iter().take(3).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((length, bytes.get(at + 1..)?));
+        }
     }
-    // A varint of one byte: no version is longer than 127 bytes.
-    let (&len, rest) = block.get(HEADER..)?.split_first()?;
-    let text = std::str::from_utf8(rest.get(..usize::from(len))?).ok()?;
-    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    (len < 0x80 && plain && !text.is_empty()).then(|| text.to_owned())
+    None
+}
+
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = length(bytes)?;
+    rest.split_at_checked(length)
+}
+
+fn plain(text: &[u8]) -> Option<String> {
+    let plain = text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    (plain && !text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_version_is_read_from_an_inline_block_only() {
+    fn block() -> Vec<u8> {
         let mut block = [MAGIC, &[8, INLINE]].concat();
         block.resize(HEADER, 0);
-        block.extend_from_slice(b"\x08go1.25.1\x00more");
-        assert_eq!(version(&block).as_deref(), Some("go1.25.1"));
-        assert_eq!(version(&block[..36]), None);
-        block[FLAGS] = 0;
-        assert_eq!(version(&block), None);
-        assert_eq!(version(b""), None);
+        block.extend_from_slice(b"\x08go1.25.1\xac\x02");
+        block.extend_from_slice(&[b'0'; FRAME]);
+        block.extend_from_slice(
+            b"path\texample.org/shop/cmd\nmod\texample.org/shop\t(devel)\t\ndep\t",
+        );
+        block
+    }
+
+    #[test]
+    fn version_and_module_are_read_from_an_inline_block_only() {
+        let mut bytes = block();
+        let build = read(&bytes);
+        assert_eq!(build.version.as_deref(), Some("go1.25.1"));
+        assert_eq!(build.module.as_deref(), Some("example.org/shop"));
+        bytes[FLAGS] = 0;
+        assert_eq!(read(&bytes), GoBuild::default());
+        assert_eq!(read(b""), GoBuild::default());
+    }
+
+    #[test]
+    fn a_block_cut_anywhere_tells_less_and_nothing_wrong() {
+        let bytes = block();
+        for cut in 0..bytes.len() {
+            let build = read(&bytes[..cut]);
+            assert!(build.version.is_none_or(|version| version == "go1.25.1"), "{cut}");
+            assert!(build.module.is_none_or(|module| module == "example.org/shop"), "{cut}");
+        }
     }
 }

@@ -12,10 +12,13 @@ mod cache;
 mod elf;
 mod file;
 mod gobuild;
+mod mark;
 mod search;
+mod sections;
 mod source;
 
 pub use cache::Executables;
 pub use elf::Facts;
 pub use file::{ExeError, Executable, FileKey};
 pub use gobuild::GoBuild;
+pub use mark::Mark;

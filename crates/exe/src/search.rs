@@ -28,11 +28,16 @@ impl<'f> Search<'f> {
         Self { file, left: SEARCH_BYTES, piece: Vec::new() }
     }
 
-    /// The index of the word (at most 64 bytes each) that occurs in the first piece of `range` which has
+    /// The meaning of the word (at most 64 bytes each) that occurs in the first piece of `range` which has
     /// any; the first in the list where a piece has several. What lies beyond the budget or the end of the
     /// file is not there.
-    pub(crate) fn first(&mut self, range: Range<u64>, words: &[&[u8]]) -> io::Result<Option<usize>> {
-        let finders: Vec<_> = words.iter().map(Finder::new).collect();
+    pub(crate) fn first<T: Copy>(
+        &mut self,
+        range: Range<u64>,
+        words: &[(&[u8], T)],
+    ) -> io::Result<Option<T>> {
+        let finders: Vec<_> =
+            words.iter().map(|(word, meaning)| (Finder::new(word), *meaning)).collect();
         let (mut at, mut kept) = (range.start, 0);
         self.piece.resize(PIECE, 0);
         while at < range.end && self.left > 0 {
@@ -47,8 +52,8 @@ impl<'f> Search<'f> {
             };
             let filled = kept + read;
             let text = self.piece.get(..filled).unwrap_or_default();
-            if let Some(found) = finders.iter().position(|word| word.find(text).is_some()) {
-                return Ok(Some(found));
+            if let Some((_, found)) = finders.iter().find(|(word, _)| word.find(text).is_some()) {
+                return Ok(Some(*found));
             }
             let read = u64::try_from(read).unwrap_or(u64::MAX);
             at += read;
@@ -76,7 +81,7 @@ mod tests {
             bytes.extend_from_slice(&[b'.'; 100]);
             file.write_all(&bytes).unwrap();
             let end = u64::try_from(bytes.len()).unwrap();
-            let words: [&[u8]; 2] = [b"absent", b"rust_panic"];
+            let words: [(&[u8], u8); 2] = [(b"absent", 0), (b"rust_panic", 1)];
             assert_eq!(Search::new(&file).first(0..end, &words).unwrap(), Some(1), "{at}");
             assert_eq!(Search::new(&file).first(0..end - 101, &words).unwrap(), None, "{at}");
         }
@@ -87,7 +92,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 40).unwrap();
         let mut search = Search::new(&file);
-        assert_eq!(search.first(0..u64::MAX, &[b"word"]).unwrap(), None);
+        assert_eq!(search.first(0..u64::MAX, &[(b"word", ())]).unwrap(), None);
         assert_eq!(search.left, 0);
     }
 }
