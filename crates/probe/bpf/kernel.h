@@ -56,11 +56,14 @@ struct tcp_sock {
     __u32 write_seq;
 };
 
-struct sockaddr_un;
+struct sockaddr_un {
+    __u16 sun_family;
+    char sun_path[108];
+};
 
 struct unix_address {
     int len;
-    struct sockaddr_un *name; /* an array in the kernel: only its offset is asked for */
+    struct sockaddr_un name[];
 };
 
 struct unix_sock {

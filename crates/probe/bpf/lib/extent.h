@@ -6,9 +6,8 @@
 #include <bpf/bpf_helpers.h>
 #include <lib/wire.h>
 
-/* Segments that are looked at, backwards to find the first byte and forwards to copy. */
+/* Segments that are looked at, backwards, to find the first byte. */
 #define EXTENT_BACK 64
-#define EXTENT_COPY 8
 
 struct extent {
     __u64 base; /* first segment; 0 when the bytes are not in user memory */
@@ -100,46 +99,20 @@ static __always_inline void extent_behind(struct extent *x, const struct iov_ite
     }
 }
 
-/*
- * Copies the first `want` bytes to `to + at`; returns how many were copied. The verifier is shown that
- * at < at_max and that one step copies at most step_max, so `to` must have at_max + step_max bytes.
- */
-static __always_inline __u32 extent_copy(__u8 *to, __u32 at, __u32 want, const struct extent *x,
-                                         const __u32 at_max, const __u32 step_max)
+/* Goes on to the next segment; false when there is none. */
+static __always_inline bool extent_next(struct extent *x)
 {
-    __u64 base = x->base, len = x->len;
-    __u32 left = want, next = 0;
+    struct iovec segment = {};
 
-    if (!base)
-        return 0;
-    for (__u32 i = 0; i < EXTENT_COPY; i++) {
-        __u64 n = left < len ? left : len;
-
-        if (n > step_max)
-            n = step_max;
-        if (at >= at_max || bpf_probe_read_user(to + at, n, (void *)base))
-            break;
-        at += n;
-        left -= n;
-        base += n;
-        len -= n;
-        if (!left)
-            break;
-        if (len)
-            continue;
-        if (next >= x->rest_count)
-            break;
-
-        struct iovec segment = {};
-        const void *from = (void *)(x->rest + next * sizeof(segment));
-
-        if (x->rest_in_user)
-            bpf_probe_read_user(&segment, sizeof(segment), from);
-        else
-            bpf_probe_read_kernel(&segment, sizeof(segment), from);
-        base = (__u64)segment.iov_base;
-        len = segment.iov_len;
-        next++;
-    }
-    return want - left;
+    if (!x->rest_count)
+        return false;
+    if (x->rest_in_user)
+        bpf_probe_read_user(&segment, sizeof(segment), (void *)x->rest);
+    else
+        bpf_probe_read_kernel(&segment, sizeof(segment), (void *)x->rest);
+    x->base = (__u64)segment.iov_base;
+    x->len = segment.iov_len;
+    x->rest += sizeof(segment);
+    x->rest_count--;
+    return true;
 }

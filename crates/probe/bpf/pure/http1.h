@@ -14,9 +14,11 @@
 
 /* Furthest read past the end of the captured bytes. */
 #define HTTP1_SLACK 64
-/* Longest head that is searched, and the steps that takes: a word or a line each. */
-#define HTTP1_MAX   1024
-#define HTTP1_STEPS 192
+/* Longest head that is searched. */
+#define HTTP1_MAX 1024
+/* Words of a line that one step looks at, and steps that a head may take. */
+#define HTTP1_WORDS 12
+#define HTTP1_STEPS 96
 
 enum http1_start {
     HTTP1_OTHER = 0,
@@ -33,6 +35,7 @@ enum http1_end {
     HTTP1_CLOSE,    /* with the connection */
     HTTP1_INTERIM,  /* another answer follows this head (1xx) */
     HTTP1_UPGRADE,  /* with its head; what follows is another protocol */
+    HTTP1_MORE,     /* not known yet: the search goes on */
 };
 
 /*
@@ -175,35 +178,42 @@ static __always_inline enum http1_end http1_end(struct http1_scan *scan, const _
 }
 
 /*
- * Goes on with the search through an answer of which `len` bytes are there, up to `max` that can ever be.
+ * Goes on with the search through an answer of which `len` bytes are there, up to `max` that can ever be: one
+ * line or HTTP1_WORDS words further. To be called again while it returns HTTP1_MORE, at most HTTP1_STEPS times.
  * With HTTP1_LENGTH, body_len is what follows the head.
  */
-static __always_inline enum http1_end http1_answer(struct http1_scan *scan, const __u8 *bytes, __u32 len,
-                                                   __u32 max, __u64 request)
+static __always_inline enum http1_end http1_step(struct http1_scan *scan, const __u8 *bytes, __u32 len, __u32 max,
+                                                 __u64 request)
 {
-    for (__u32 step = 0; step < HTTP1_STEPS; step++) {
-        __u32 at = scan->at;
-        __u32 line = scan->line;
+    __u32 at = scan->at;
+    __u32 line = scan->line;
+    __u32 skip = 8;
 
-        if (at >= HTTP1_MAX || line >= HTTP1_MAX || at >= len)
+    if (len > HTTP1_MAX)
+        len = HTTP1_MAX;
+    for (__u32 i = 0; i < HTTP1_WORDS; i++) {
+        if (at >= len)
             break;
-        __u32 skip = http1_newline(http1_word(bytes + at));
-
-        if (skip == 8) {
-            scan->at = at + 8 < len ? at + 8 : len;
-            continue;
-        }
+        skip = http1_newline(http1_word(bytes + at));
         at += skip;
-        if (at >= len || at >= HTTP1_MAX)
+        if (skip < 8)
             break;
-        scan->at = at + 1;
-        scan->line = at + 1;
-        if (at == line || (at == line + 1 && bytes[line] == '\r')) {
-            scan->head_len = at + 1;
-            return http1_end(scan, bytes, request);
-        }
-        if (at >= 8)
-            http1_header(scan, bytes, line, at);
     }
-    return len >= max ? HTTP1_UNKNOWN : HTTP1_CUT;
+    if (at >= len || line >= HTTP1_MAX) {
+        scan->at = len;
+        return len >= max ? HTTP1_UNKNOWN : HTTP1_CUT;
+    }
+    if (skip == 8) {
+        scan->at = at;
+        return HTTP1_MORE;
+    }
+    scan->at = at + 1;
+    scan->line = at + 1;
+    if (at == line || (at == line + 1 && bytes[line] == '\r')) {
+        scan->head_len = at + 1;
+        return http1_end(scan, bytes, request);
+    }
+    if (at >= 8)
+        http1_header(scan, bytes, line, at);
+    return HTTP1_MORE;
 }

@@ -15,7 +15,7 @@ static __always_inline int sent(struct admitted *who, struct sock *sk, const str
     if (ret <= 0)
         return 0;
     extent_behind(&x, &msg->msg_iter, ret);
-    return socket_data(who, sk, SENT, &x, ret);
+    return socket_data(who, (__u64 *)&sk, SENT, &x, ret);
 }
 
 /* inet_recvmsg, inet6_recvmsg, unix_stream_recvmsg; `size` is what was asked for */
@@ -27,7 +27,7 @@ static __always_inline int got(struct admitted *who, struct sock *sk, const stru
     if (ret < 0 || flags & NOT_DATA)
         return 0;
     if (!ret)
-        return size ? socket_eof(sk) : 0;
+        return size ? socket_eof((__u64 *)&sk) : 0;
     extent_behind(&x, &msg->msg_iter, ret);
-    return socket_data(who, sk, RECEIVED, &x, ret);
+    return socket_data(who, (__u64 *)&sk, RECEIVED, &x, ret);
 }

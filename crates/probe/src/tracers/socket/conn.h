@@ -19,8 +19,8 @@
 #define IPPROTO_TCP  6
 #define IPPROTO_MPTCP 262
 
-/* A copy may be shown to end this far past the captured bytes; see extent_copy. */
-#define CONN_SLACK 1024
+/* A copy or a search may be shown to reach this far past the captured bytes; see copy_piece, http1_step. */
+#define CONN_SLACK (HTTP1_MAX + HTTP1_SLACK)
 /* Ring fill at which the reader is woken instead of waiting for its timer. */
 #define CONN_HIGH_WATER (512 * 1024)
 
@@ -156,7 +156,7 @@ static __always_inline bool first_bytes(struct sock *sk, enum direction way, __u
 }
 
 /* Begins to follow the connection of `sk`, or declines: not a stream between processes. */
-static __noinline struct socket_conn *conn_open(struct sock *sk, enum direction way, __u64 done)
+static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direction way, __u64 done)
 {
     __u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
     __u16 protocol = BPF_CORE_READ(sk, sk_protocol);

@@ -22,8 +22,11 @@ static __always_inline void conn_shut(struct socket_conn *c)
 }
 
 /* The connection is no more. */
-__noinline int conn_end(__u64 key)
+__noinline int conn_end(const __u64 *at)
 {
+    if (!at)
+        return 0;
+    __u64 key = *at;
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
 
     if (!c)
@@ -46,7 +49,7 @@ int BPF_PROG(socket_state, struct sock *sk, int from, int to)
 
     /* Often not in the owner's context, so the table of observed connections is the gate. */
     if (to == TCP_CLOSE)
-        return conn_end(key);
+        return conn_end(&key);
     if (to != TCP_FIN_WAIT1 && to != TCP_LAST_ACK)
         return 0;
 
@@ -103,7 +106,9 @@ static __always_inline __u8 overdue(const struct socket_conn *c, const struct sw
 static long sweep_one(void *map, __u64 *key, struct socket_conn *c, struct sweep *s)
 {
     if (s->how->retired && c->record.pid == s->how->retired) {
-        conn_end(*key);
+        __u64 sk = *key;
+
+        conn_end(&sk);
         return 0;
     }
     if (c->state == IDLE)

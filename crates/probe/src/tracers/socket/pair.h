@@ -14,6 +14,8 @@
 #include <lib/extent.h>
 #include "conn.h"
 
+/* Pieces in which the bytes of one operation are copied: the segments of its memory. */
+#define PIECES 8
 /* Flags of a receiving call that takes nothing from the stream: MSG_PEEK, MSG_ERRQUEUE. */
 #define NOT_DATA (0x2 | 0x2000)
 /* The last chunk of a chunked body: CR LF "0" CR LF CR LF. */
@@ -22,27 +24,67 @@
 /* A stream that is not known to be HTTP is shown to user space after so many bytes one way. */
 #define UNPROVEN_MAX 65536
 
-/* Adds what fits of an operation to a run that ends at `at` of the bytes; returns how much. */
+/*
+ * Functions without `static` are verified once, not once for each way that leads to them; therefore they take
+ * a kernel address by reference: it is a number to them and may be a typed pointer to their caller.
+ */
+
+/* Copies `n` bytes of user memory to `at` of the bytes; returns how many came. */
+__noinline int copy_piece(struct socket_conn *c, __u32 at, __u32 n, __u64 from)
+{
+    if (!c || at >= SOCKET_BYTES)
+        return 0;
+    if (n > CONN_SLACK)
+        n = CONN_SLACK;
+    return bpf_probe_read_user(c->bytes + at, n, (void *)from) ? 0 : n;
+}
+
+/* Copies the first `want` bytes of an operation to `at` of the bytes; returns how many came. */
+__noinline int conn_copy(struct socket_conn *c, __u32 at, __u32 want, const struct extent *whole)
+{
+    if (!c || !whole || !whole->base)
+        return 0;
+    struct extent x = *whole;
+    __u32 copied = 0;
+
+    for (__u32 i = 0; i < PIECES && copied < want; i++) {
+        __u32 ask = want - copied < x.len ? want - copied : x.len;
+        __u32 n = ask ? copy_piece(c, at + copied, ask, x.base) : 0;
+
+        copied += n;
+        x.base += n;
+        x.len -= n;
+        if ((ask && !n) || (!x.len && !extent_next(&x)))
+            break;
+    }
+    return copied;
+}
+
+/* Adds what fits of an operation to a run that ends at `at` and may go up to `limit`; returns how much. */
 static __always_inline __u32 capture(struct socket_conn *c, __u32 at, __u32 limit, const struct extent *x, __u64 done)
 {
     if (at >= limit)
         return 0;
-    __u32 want = limit - at;
-
-    if (want > done)
-        want = done;
-    return extent_copy(c->bytes, at, want, x, SOCKET_BYTES, CONN_SLACK);
+    return conn_copy(c, at, limit - at < done ? limit - at : done, x);
 }
 
 /* The bytes at `at`, or none when it is out of bounds; CONN_SLACK more can be read after them. */
-static __always_inline const __u8 *bytes_at(const struct socket_conn *c, __u32 at)
+static __always_inline const __u8 *bytes_at(const struct socket_conn *c, __u64 at)
 {
-    return at < SOCKET_BYTES ? c->bytes + at : NULL;
+    const __u8 *bytes = c->bytes;
+
+    /* The verifier wants the sum after the check, of the register that was checked; clang would rather not. */
+    barrier_var(at);
+    if (at >= SOCKET_BYTES)
+        return NULL;
+    asm volatile("%0 += %1" : "+r"(bytes) : "r"(at));
+    return bytes;
 }
 
-static __always_inline enum http1_start starts_with(const struct socket_conn *c, __u32 at, __u32 len)
+/* enum http1_start of the `len` bytes at `at`. */
+__noinline int starts_with(const struct socket_conn *c, __u32 at, __u32 len)
 {
-    const __u8 *bytes = bytes_at(c, at);
+    const __u8 *bytes = c ? bytes_at(c, at) : NULL;
 
     return bytes ? http1_start(bytes, len) : HTTP1_OTHER;
 }
@@ -132,26 +174,47 @@ static __always_inline void skip_interim(struct socket_conn *c)
     c->state = ASKING;
 }
 
-/* Looks for the end of the answer's head; true when the answer, not an interim one, is known to be an answer. */
-static __noinline int find_end(struct socket_conn *c)
+/* One step of the search through the answer's head; an enum http1_end. */
+__noinline int search_step(struct socket_conn *c)
 {
-    struct socket_record *r = &c->record;
-    const __u8 *answer = bytes_at(c, r->response_at);
-    const __u8 *request = bytes_at(c, r->request_at);
-    __u32 cap = r->response_cap;
+    if (!c)
+        return HTTP1_UNKNOWN;
+    const __u8 *answer = bytes_at(c, c->record.response_at);
+    const __u8 *request = bytes_at(c, c->record.request_at);
 
     if (!answer || !request)
+        return HTTP1_UNKNOWN;
+    return http1_step(&c->scan, answer, c->record.response_cap, SOCKET_RESPONSE_MAX,
+                      c->record.request_cap >= 8 ? http1_word(request) : 0);
+}
+
+/* Looks for the end of the answer's head. */
+static __always_inline void search(struct socket_conn *c)
+{
+    int end = HTTP1_MORE;
+
+    for (__u32 i = 0; i < HTTP1_STEPS && end == HTTP1_MORE; i++)
+        end = search_step(c);
+    c->end = end == HTTP1_MORE ? HTTP1_UNKNOWN : end;
+}
+
+/* Looks for the end of the answer; true when what was there was an interim answer. */
+__noinline int find_end(struct socket_conn *c)
+{
+    if (!c)
         return 0;
-    if (!c->scan.at && cap >= 12 && http1_start(answer, cap) != HTTP1_RESPONSE) {
+    struct socket_record *r = &c->record;
+
+    if (!c->scan.at && r->response_cap >= 12 &&
+        starts_with(c, r->response_at, r->response_cap) != HTTP1_RESPONSE) {
         c->end = HTTP1_UNKNOWN;
         return 0;
     }
-    c->end = http1_answer(&c->scan, answer, cap, SOCKET_RESPONSE_MAX, r->request_cap >= 8 ? http1_word(request) : 0);
-    if (c->end == HTTP1_INTERIM) {
-        skip_interim(c);
-        return 1;
-    }
-    return 0;
+    search(c);
+    if (c->end != HTTP1_INTERIM)
+        return 0;
+    skip_interim(c);
+    return 1;
 }
 
 static __always_inline bool is_whole(const struct socket_conn *c)
@@ -246,18 +309,19 @@ static __always_inline void message(struct socket_conn *c, struct admitted *who,
 }
 
 /* `done` bytes, which lie at `x`, went `way` through the socket. */
-static __noinline int socket_data(struct admitted *who, struct sock *sk, enum direction way, const struct extent *x,
-                                  __u64 done)
+__noinline int socket_data(struct admitted *who, const __u64 *at, __u32 way, const struct extent *x, __u64 done)
 {
-    __u64 key = (__u64)sk;
-
-    if (!who || !sk || !x)
+    if (!who || !at || !x)
         return 0;
-    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
+    __u64 sk = *at;
+
+    if (!sk)
+        return 0;
+    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
     bool fresh = !c;
 
     if (fresh)
-        c = conn_open(sk, way, done);
+        c = conn_open((struct sock *)sk, way, done);
     if (!c || c->mode == SOCKET_IGNORED || !conn_lock(c))
         return 0;
     __u64 now = bpf_ktime_get_ns();
@@ -287,14 +351,16 @@ static __always_inline int socket_moved(struct admitted *who, struct sock *sk, e
         return 0;
     extent_of_buffer(&x, 0, done);
     x.tail_len = 0;
-    return socket_data(who, sk, way, &x, done);
+    return socket_data(who, (__u64 *)&sk, way, &x, done);
 }
 
 /* The peer will say no more: an answer that ends with the connection is complete. */
-static __noinline int socket_eof(struct sock *sk)
+__noinline int socket_eof(const __u64 *at)
 {
-    __u64 key = (__u64)sk;
-    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
+    if (!at)
+        return 0;
+    __u64 sk = *at;
+    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
 
     if (!c || c->asks != SENT || c->state != ANSWERING || !conn_lock(c))
         return 0;

@@ -97,7 +97,9 @@ int BPF_PROG(socket_page_un, struct socket *sock, struct page *page, int offset,
 SEC("fentry/unix_release")
 int BPF_PROG(socket_gone_un, struct socket *sock)
 {
-    return conn_end((__u64)sock->sk);
+    struct sock *sk = sock->sk;
+
+    return conn_end((__u64 *)&sk);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

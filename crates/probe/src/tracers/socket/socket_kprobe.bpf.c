@@ -128,7 +128,9 @@ int socket_paged(struct pt_regs *ctx)
 SEC("kprobe")
 int socket_gone_un(struct pt_regs *ctx)
 {
-    return conn_end((__u64)BPF_CORE_READ((struct socket *)PT_REGS_PARM1(ctx), sk));
+    struct sock *sk = BPF_CORE_READ((struct socket *)PT_REGS_PARM1(ctx), sk);
+
+    return conn_end((__u64 *)&sk);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

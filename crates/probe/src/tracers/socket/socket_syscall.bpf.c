@@ -46,7 +46,7 @@ static __always_inline int sent_buffer(struct sys_exit *ctx)
     if (!sk)
         return 0;
     extent_of_buffer(&x, PT_REGS_PARM2_SYSCALL(regs), ctx->ret);
-    return socket_data(who, sk, SENT, &x, ctx->ret);
+    return socket_data(who, (__u64 *)&sk, SENT, &x, ctx->ret);
 }
 
 /* read, recvfrom: one buffer */
@@ -59,9 +59,9 @@ static __always_inline int got_buffer(struct sys_exit *ctx, struct admitted *who
     if (!sk)
         return 0;
     if (!ctx->ret)
-        return PT_REGS_PARM3_SYSCALL(regs) ? socket_eof(sk) : 0;
+        return PT_REGS_PARM3_SYSCALL(regs) ? socket_eof((__u64 *)&sk) : 0;
     extent_of_buffer(&x, PT_REGS_PARM2_SYSCALL(regs), ctx->ret);
-    return socket_data(who, sk, RECEIVED, &x, ctx->ret);
+    return socket_data(who, (__u64 *)&sk, RECEIVED, &x, ctx->ret);
 }
 
 /* readv, writev */
@@ -78,9 +78,9 @@ static __always_inline int vector(struct sys_exit *ctx, enum direction way)
     if (!sk)
         return 0;
     if (!ctx->ret)
-        return way == RECEIVED ? socket_eof(sk) : 0;
+        return way == RECEIVED ? socket_eof((__u64 *)&sk) : 0;
     extent_of_iovecs(&x, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs), ctx->ret);
-    return socket_data(who, sk, way, &x, ctx->ret);
+    return socket_data(who, (__u64 *)&sk, way, &x, ctx->ret);
 }
 
 static __always_inline int one_message(struct admitted *who, struct sock *sk, enum direction way, __u64 at,
@@ -91,7 +91,7 @@ static __always_inline int one_message(struct admitted *who, struct sock *sk, en
 
     bpf_probe_read_user(&msg, sizeof(msg), (void *)at);
     extent_of_iovecs(&x, (__u64)msg.msg_iov, msg.msg_iovlen, done);
-    return socket_data(who, sk, way, &x, done);
+    return socket_data(who, (__u64 *)&sk, way, &x, done);
 }
 
 /* sendmmsg, recvmmsg */
@@ -170,7 +170,7 @@ int socket_recvmsg(struct sys_exit *ctx)
 
     if (!sk)
         return 0;
-    return ctx->ret ? one_message(who, sk, RECEIVED, PT_REGS_PARM2_SYSCALL(regs), ctx->ret) : socket_eof(sk);
+    return ctx->ret ? one_message(who, sk, RECEIVED, PT_REGS_PARM2_SYSCALL(regs), ctx->ret) : socket_eof((__u64 *)&sk);
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendmsg")
@@ -235,7 +235,7 @@ int socket_close(struct sys_enter *ctx)
 
     if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
         return 0;
-    return conn_end((__u64)sk);
+    return conn_end((__u64 *)&sk);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
