@@ -11,13 +11,14 @@
 #define LOST_CONN_FULL 2 /* the table of connections is full */
 #define LOST_SEGMENTS  3 /* more messages in one call than are looked at */
 #define LOST_CALL      4 /* no memory to remember the call */
+#define LOST_ADMIT     5 /* no memory to observe a child from its start */
 
-#define COUNT_EXCHANGES_OPENED  5
-#define COUNT_EXCHANGES_ENDED   6
-#define COUNT_EXCHANGES_DROPPED 7 /* open when user space decided about the connection */
-#define COUNT_STRAY_BYTES       8 /* operations whose bytes belong to no exchange */
+#define COUNT_EXCHANGES_OPENED  6
+#define COUNT_EXCHANGES_ENDED   7
+#define COUNT_EXCHANGES_DROPPED 8 /* open when user space decided about the connection */
+#define COUNT_STRAY_BYTES       9 /* operations whose bytes belong to no exchange */
 
-#define COUNTERS 9
+#define COUNTERS 10
 
 #ifdef __bpf__
 #include <kernel.h>

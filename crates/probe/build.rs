@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Compiles the kernel programs of all units and generates the Rust types of what they send.
+//!
+//! In: `src/tracers/*/*.bpf.c`, `src/tracers/*/wire.h`, `bpf/`. Out: `<name>.bpf.o` per program file and one
+//! `wire.rs`, in `OUT_DIR`. Knows no unit by name.
+#![allow(clippy::disallowed_macros, reason = "cargo reads the standard output of build scripts")]
+
+use std::{
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use bindgen::callbacks::{DeriveInfo, ItemInfo, ItemKind, ParseCallbacks};
+
+/// The newest clang that is looked for, and the oldest that knows enough of BPF.
+const CLANG: std::ops::RangeInclusive<u32> = 14..=30;
+/// What the types that cross the boundary can do. `IntoBytes` is refused for a type with hidden padding.
+const DERIVES: [&str; 4] =
+    ["zerocopy::FromBytes", "zerocopy::IntoBytes", "zerocopy::Immutable", "zerocopy::KnownLayout"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = path("CARGO_MANIFEST_DIR")?;
+    let out = path("OUT_DIR")?;
+    let include = path("DEP_BPF_INCLUDE")?;
+    println!("cargo:rerun-if-changed=build.rs");
+    // A new unit changes the list. Watching the folders would compile all C after each edit of Rust.
+    println!("cargo:rerun-if-changed=src/tracers/mod.rs");
+
+    let clang = newest_clang()?;
+    let (programs, wires) = units(&root.join("src/tracers"))?;
+    for program in &programs {
+        compile(&clang, program, &root, &include, &out)?;
+    }
+    bind(&wires, &root, &out)
+}
+
+fn path(variable: &str) -> Result<PathBuf, String> {
+    env::var_os(variable).map(PathBuf::from).ok_or_else(|| format!("cargo did not set {variable}"))
+}
+
+/// All program files and all wire headers, sorted.
+fn units(tracers: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let mut files = Vec::new();
+    for unit in fs::read_dir(tracers)? {
+        let unit = unit?.path();
+        if unit.is_dir() {
+            for file in fs::read_dir(unit)? {
+                files.push(file?.path());
+            }
+        }
+    }
+    files.sort();
+    let ends_with = |end: &str| {
+        let named = |file: &&PathBuf| file.to_string_lossy().ends_with(end);
+        files.iter().filter(named).cloned().collect()
+    };
+    Ok((ends_with(".bpf.c"), ends_with("/wire.h")))
+}
+
+fn newest_clang() -> Result<String, String> {
+    let numbered = CLANG.rev().map(|version| format!("clang-{version}"));
+    let runs = |name: &String| {
+        let version = Command::new(name).arg("--version").output();
+        version.is_ok_and(|output| output.status.success())
+    };
+    numbered.chain(["clang".into()]).find(runs).ok_or_else(|| {
+        "kernel programs need clang 14 or newer: install the package clang".to_owned()
+    })
+}
+
+fn compile(
+    clang: &str,
+    program: &Path,
+    root: &Path,
+    include: &Path,
+    out: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let name = program.file_stem().ok_or("a program file has no name")?; // x.bpf.c: x.bpf
+    let object = out.join(name).with_extension("bpf.o");
+    let depfile = out.join(name).with_extension("d");
+    let machine = match env::var_os("CARGO_CFG_TARGET_ARCH").unwrap_or_default().to_str() {
+        Some("x86_64") => "x86",
+        Some("aarch64") => "arm64",
+        other => {
+            return Err(format!("kernel programs know x86_64 and aarch64, not {other:?}").into());
+        }
+    };
+    let status = Command::new(clang)
+        .args(["-target", "bpf", "-mcpu=v3", "-g", "-O2", "-std=gnu11"])
+        .args(["-Wall", "-Wextra", "-Werror"])
+        .arg("-Wno-unused-parameter") // BPF_PROG names all arguments of a hook
+        .arg(format!("-D__TARGET_ARCH_{machine}"))
+        .arg("-I")
+        .arg(root.join("bpf"))
+        .arg("-isystem")
+        .arg(include)
+        .arg("-MD")
+        .arg("-MF")
+        .arg(&depfile)
+        .arg("-c")
+        .arg(program)
+        .arg("-o")
+        .arg(&object)
+        .status()?;
+    if !status.success() {
+        return Err(format!("{clang} refuses {}", program.display()).into());
+    }
+    watch(&fs::read_to_string(depfile)?, root);
+    Ok(())
+}
+
+/// Names our own files among those of a dependency file. The others are unpacked anew for each build of
+/// libbpf, so that to watch them would make every build dirty.
+fn watch(dependencies: &str, root: &Path) {
+    let files = dependencies.split([' ', '\n']).map(Path::new);
+    for file in files.filter(|file| file.starts_with(root)) {
+        println!("cargo:rerun-if-changed={}", file.display());
+    }
+}
+
+/// Generates `wire.rs`: all headers at once, so that a struct has one type however many include it.
+fn bind(wires: &[PathBuf], root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let shared =
+        ["bpf/lib/wire.h", "bpf/lib/lost.h", "bpf/maps/admit.h"].map(|file| root.join(file));
+    let mut all = String::new();
+    let mut builder = bindgen::builder();
+    for header in shared.iter().chain(wires) {
+        writeln!(all, "#include \"{}\"", header.display())?;
+        builder = builder.allowlist_file(header.display().to_string());
+        println!("cargo:rerun-if-changed={}", header.display());
+    }
+    builder
+        .header_contents("all.h", &all)
+        .clang_arg(format!("-I{}", root.join("bpf").display()))
+        .parse_callbacks(Box::new(Names))
+        .default_macro_constant_type(bindgen::MacroTypeVariation::Unsigned)
+        .layout_tests(false)
+        .generate()?
+        .write_to_file(out.join("wire.rs"))?;
+    Ok(())
+}
+
+/// Rust's names, and what the types can do.
+#[derive(Debug)]
+struct Names;
+
+impl ParseCallbacks for Names {
+    fn item_name(&self, item: ItemInfo<'_>) -> Option<String> {
+        if !matches!(item.kind, ItemKind::Type) || item.name.starts_with("__") {
+            return None;
+        }
+        let word = |word: &str| {
+            let mut letters = word.chars();
+            letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+        };
+        Some(item.name.split('_').filter_map(word).collect())
+    }
+
+    fn add_derives(&self, _: &DeriveInfo<'_>) -> Vec<String> {
+        DERIVES.map(str::to_owned).to_vec()
+    }
+}

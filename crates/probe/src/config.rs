@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Settings of the kernel side.
+
+use vor_config::Duration;
+
+use crate::tracers::Door;
+
+/// How the kernel is watched (`ebpf`).
+#[derive(Debug, Clone, confique::Config)]
+pub struct ProbeConfig {
+    /// How vor gets to see what programs say: `fentry`, `kprobe`, `syscall`, or `auto` for the cheapest of
+    /// them that this kernel opens.
+    #[config(default = "auto", env = "DOOR")]
+    pub door: DoorSetting,
+    /// Connections of observed processes that are followed at once, at least 1. Those beyond it are not seen.
+    #[config(default = 16384, env = "BPF_MAX_CONNECTIONS")]
+    pub max_connections: u32,
+    /// Bytes between kernel and user space, a power of two from 64 KiB to 1 GiB. What does not fit is lost and
+    /// counted.
+    #[config(default = 4_194_304, env = "BPF_RING_SIZE")]
+    pub ring_size: RingSize,
+    /// Most captures that are passed on at once, from 1 to 65536.
+    #[config(default = 512, env = "BPF_BATCH_LENGTH")]
+    pub batch_length: BatchLength,
+    /// A request that has no answer after this time is reported with status 408. 0 waits for ever.
+    #[config(default = "30s", env = "BPF_HTTP_REQUEST_TIMEOUT")]
+    pub http_request_timeout: Duration,
+}
+
+/// Which door is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DoorSetting {
+    /// The cheapest that opens.
+    #[default]
+    Auto,
+    /// Only [`Door::Fentry`].
+    Fentry,
+    /// Only [`Door::Kprobe`].
+    Kprobe,
+    /// Only [`Door::Syscall`].
+    Syscall,
+}
+
+impl DoorSetting {
+    /// Whether `door` may be tried.
+    #[must_use]
+    pub const fn allows(self, door: Door) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Fentry => matches!(door, Door::Fentry),
+            Self::Kprobe => matches!(door, Door::Kprobe),
+            Self::Syscall => matches!(door, Door::Syscall),
+        }
+    }
+}
+
+impl From<Door> for DoorSetting {
+    fn from(door: Door) -> Self {
+        match door {
+            Door::Fentry => Self::Fentry,
+            Door::Kprobe => Self::Kprobe,
+            Door::Syscall => Self::Syscall,
+        }
+    }
+}
+
+/// Size of a ring buffer in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "u32")]
+pub struct RingSize(u32);
+
+impl RingSize {
+    /// The size in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for RingSize {
+    type Error = &'static str;
+
+    fn try_from(bytes: u32) -> Result<Self, Self::Error> {
+        let fits = (64 << 10..=1 << 30).contains(&bytes);
+        if bytes.is_power_of_two() && fits {
+            Ok(Self(bytes))
+        } else {
+            Err("the size of a ring must be a power of two from 65536 to 1073741824")
+        }
+    }
+}
+
+/// Length of a batch of captures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "u32")]
+pub struct BatchLength(u32);
+
+impl BatchLength {
+    /// The length, at least 1.
+    #[must_use]
+    pub fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl TryFrom<u32> for BatchLength {
+    type Error = &'static str;
+
+    fn try_from(length: u32) -> Result<Self, Self::Error> {
+        if (1..=65_536).contains(&length) {
+            Ok(Self(length))
+        } else {
+            Err("a batch must have room for 1 to 65536 captures")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_the_kernel_would_refuse_are_refused() {
+        for (bytes, good) in [(65_536, true), (4_194_304, true), (4096, false), (100_000, false)] {
+            assert_eq!(RingSize::try_from(bytes).is_ok(), good, "{bytes}");
+        }
+        assert!(BatchLength::try_from(0).is_err());
+    }
+}

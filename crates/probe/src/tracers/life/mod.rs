@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Processes: begun, running another program, listening, ended.
+//!
+//! In: the scheduler's tracepoints and changes of TCP states. Out: [`Captured::Life`](vor_model::Captured).
+//! In the kernel, a child of an observed process is observed at once.
+
+mod decode;
+
+use crate::tracers::{Hook, Object, Unit, object};
+
+/// The unit.
+pub const UNIT: Unit = Unit {
+    name: "life",
+    objects: &[Object {
+        door: None,
+        bytes: object!("life"),
+        hooks: &[
+            Hook::section("life_fork"),
+            Hook::section("life_exec"),
+            Hook::section("life_exit"),
+            Hook::section("life_listen"),
+        ],
+    }],
+    ring: "life_events",
+    decode: decode::decode,
+    sizes: |_| Vec::new(),
+    sweep: None,
+    judge: None,
+};
