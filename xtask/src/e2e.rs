@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The end-to-end scenarios on this machine's own kernel.
+
+use anyhow::Result;
+
+use crate::{
+    exec::{self, say},
+    repo::Repo,
+    results::Run,
+    tally::{Skips, Tally},
+};
+
+/// The door that every kernel offers.
+const DOOR: &str = "syscall";
+
+/// Builds, then runs the scenarios, with arguments for the runner if some were given.
+pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<bool> {
+    build(repo)?;
+    if !args.is_empty() {
+        return Ok(runner(repo).args(args).status()?.success());
+    }
+    let mut tally = Tally::default();
+    all(repo, &mut tally)?;
+    Ok(tally.close(Skips::Count))
+}
+
+/// The programs as they are shipped, in two builds: the runner's wishes must not change the agent.
+pub(crate) fn build(repo: &Repo) -> Result<()> {
+    for package in ["vor", "vor-e2e"] {
+        exec::run(repo.program("cargo").args(["build", "--release", "--package", package]))?;
+    }
+    Ok(())
+}
+
+/// The whole list; needs what `build` made.
+pub(crate) fn all(repo: &Repo, tally: &mut Tally) -> Result<()> {
+    let release = exec::text(repo.program("uname").arg("-r"))?;
+    let mut run = Run::new(repo, "native", release.trim(), DOOR)?;
+    let status = exec::lines(runner(repo).args(["--door", DOOR]), |line| {
+        say(line);
+        run.line(line);
+    })?;
+    run.ended(status.code().unwrap_or(1));
+    run.write(repo)?;
+    run.count(tally);
+    Ok(())
+}
+
+fn runner(repo: &Repo) -> std::process::Command {
+    let mut runner = repo.program(&repo.release("vor-e2e").to_string_lossy());
+    runner.arg("run").arg("--vor").arg(repo.release("vor"));
+    runner
+}

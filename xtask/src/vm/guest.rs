@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One boot: a command in, the lines it wrote and its exit code out.
+//!
+//! The guest's root is this machine's file system over 9p, read only below memory; results come back on the console.
+//! Everything the console said is kept in target/vm/logs.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use super::{Kernel, kernel};
+use crate::{
+    exec::{self, say},
+    repo::Repo,
+};
+
+/// What the guest's clock follows.
+#[derive(Clone, Copy)]
+pub(crate) enum Clock {
+    /// Time passes as it does outside; two processors.
+    Wall,
+    /// One nanosecond per instruction, one processor: repeatable to about one per cent.
+    Instructions,
+}
+
+impl Clock {
+    fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Wall => &["--cpus", "2"],
+            Self::Instructions => &["--cpus", "1", "--qemu-opts=-icount shift=0,sleep=off"],
+        }
+    }
+}
+
+/// A kernel ready to boot.
+pub(crate) struct Guest<'a> {
+    repo: &'a Repo,
+    folder: PathBuf,
+    name: String,
+    /// What `uname -r` says there.
+    pub release: String,
+}
+
+/// Exit code of a guest that did not come to its end.
+const DIED: i32 = 255;
+
+impl<'a> Guest<'a> {
+    pub(crate) fn new(repo: &'a Repo, kernel: &Kernel) -> Result<Self> {
+        let folder = kernel::folder(repo, kernel)?;
+        let release = kernel::release(&folder)?;
+        Ok(Self { repo, folder, name: kernel.name.clone(), release })
+    }
+
+    /// Boots, copies the programs into memory, runs the command there and hands over its lines.
+    /// `log` names the file of the console; the boot ends after `seconds` at the latest.
+    pub(crate) fn run(
+        &self,
+        log: &str,
+        seconds: u32,
+        clock: Clock,
+        programs: &[PathBuf],
+        command: &[String],
+        mut each: impl FnMut(&str),
+    ) -> Result<i32> {
+        let virtme = self.repo.scratch().join("virtme-ng");
+        let logs = self.repo.scratch().join("logs");
+        fs::create_dir_all(&logs)?;
+        let mut console = File::create(logs.join(format!("{}-{log}.txt", self.name)))?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = path.to_string_lossy();
+        // `timeout` kills the emulator too: it leads the process group.
+        let mut boot = self.repo.program("timeout");
+        boot.args(["--kill-after=5", &seconds.to_string()])
+            .arg(virtme.join("bin/vng"))
+            .args(["--force-9p", "--verbose", "--disable-kvm", "--memory", "4G"])
+            .args(clock.args())
+            .arg("--run")
+            .arg(self.folder.join("boot").join(format!("vmlinuz-{}", self.release)))
+            .args(["--", &self.script(&path, programs, command)])
+            .env("PYTHONPATH", &virtme)
+            .env("PATH", format!("{}:{path}", virtme.join("bin").display()));
+        let mut inside = false;
+        let mut code = None;
+        let status = exec::all_lines(&mut boot, |line| {
+            let _ = writeln!(console, "{line}");
+            if line.starts_with("guest: kernel ") {
+                inside = true;
+            } else if let Some(exit) = line.strip_prefix("guest: exit ") {
+                inside = false;
+                code = exit.parse().ok();
+            } else if inside {
+                each(line);
+            }
+        })
+        .context("booting a virtual machine; `scripts/install vm` installs what it needs")?;
+        if code.is_none() {
+            say(format_args!(
+                "the guest did not come to its end ({status}); see {}/{}-{log}.txt",
+                logs.display(),
+                self.name
+            ));
+        }
+        Ok(code.unwrap_or(DIED))
+    }
+
+    /// One shell line: the guest starts with an environment of its own.
+    fn script(&self, path: &str, programs: &[PathBuf], command: &[String]) -> String {
+        let mut words = vec![
+            "env".to_owned(),
+            quoted(&format!("PATH={path}")),
+            quote(&self.repo.root.join("tests/vm/guest")),
+        ];
+        for program in programs {
+            words.push("-p".to_owned());
+            words.push(quote(program));
+        }
+        words.extend(command.iter().map(|word| quoted(word)));
+        words.join(" ")
+    }
+}
+
+fn quote(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_reach_the_guest_as_they_are() {
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Other kernels: a command, or the smoke suite through each door, in a virtual machine.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+
+use crate::{
+    exec::say,
+    repo::Repo,
+    results::Run,
+    tally::{Skips, Tally},
+};
+
+pub(crate) mod guest;
+pub(crate) mod kernel;
+
+use guest::{Clock, Guest};
+
+/// Software emulation of the whole smoke suite takes a few minutes; more is a hang.
+const SUITE_SECONDS: u32 = 600;
+
+/// A command given by hand may take longer, but not for ever.
+const COMMAND_SECONDS: u32 = 3600;
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct VmArgs {
+    #[command(subcommand)]
+    suite: Option<Suite>,
+    /// Only this kernel of tests/vm/kernels.toml
+    #[arg(long)]
+    kernel: Option<String>,
+    /// Let the guest's clock count instructions; one processor
+    #[arg(long)]
+    count: bool,
+    /// What to run there
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    /// The end-to-end smoke scenarios through each door
+    Smoke {
+        /// Only this kernel of tests/vm/kernels.toml
+        #[arg(long)]
+        kernel: Option<String>,
+    },
+}
+
+/// One kernel of the matrix.
+#[derive(Deserialize)]
+pub(crate) struct Kernel {
+    /// Its short name, as in `--kernel`.
+    pub name: String,
+    /// Its package's name up to and from the part that is the newest version.
+    pub prefix: String,
+    pub suffix: String,
+    /// The ways in that it offers and the suite goes through.
+    pub doors: Vec<String>,
+}
+
+pub(crate) fn run(repo: &Repo, args: &VmArgs) -> Result<bool> {
+    if let Some(Suite::Smoke { kernel }) = &args.suite {
+        let mut tally = Tally::default();
+        smoke(repo, kernel.as_deref(), &mut tally)?;
+        return Ok(tally.close(Skips::Count));
+    }
+    let clock = if args.count { Clock::Instructions } else { Clock::Wall };
+    let mut good = true;
+    for kernel in matrix(repo, args.kernel.as_deref())? {
+        let guest = Guest::new(repo, &kernel)?;
+        let code = guest.run("command", COMMAND_SECONDS, clock, &[], &args.command, |line| {
+            say(line);
+        })?;
+        good &= code == 0;
+    }
+    Ok(good)
+}
+
+/// The kernels listed, or the one that was asked for.
+pub(crate) fn matrix(repo: &Repo, only: Option<&str>) -> Result<Vec<Kernel>> {
+    #[derive(Deserialize)]
+    struct Matrix {
+        kernel: Vec<Kernel>,
+    }
+    let path = repo.root.join("tests/vm/kernels.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let matrix: Matrix =
+        toml::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    let kernels: Vec<_> = matrix
+        .kernel
+        .into_iter()
+        .filter(|kernel| only.is_none_or(|only| kernel.name == only))
+        .collect();
+    if kernels.is_empty() {
+        bail!("no such kernel in {}", path.display());
+    }
+    Ok(kernels)
+}
+
+/// Runs the smoke suite on each kernel through each door and writes the columns of docs/testing.md.
+pub(crate) fn smoke(repo: &Repo, only: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let programs = [repo.release("vor"), repo.release("vor-e2e")];
+    for kernel in matrix(repo, only)? {
+        let guest = match Guest::new(repo, &kernel) {
+            Ok(guest) => guest,
+            Err(why) => {
+                tally.skip(format!("kernel {}", kernel.name), format!("{why:#}"));
+                continue;
+            }
+        };
+        for door in &kernel.doors {
+            say(format_args!("--- kernel {} through {door}", kernel.name));
+            through(repo, &guest, &kernel, door, &programs, tally)?;
+        }
+    }
+    Ok(())
+}
+
+fn through(
+    repo: &Repo,
+    guest: &Guest<'_>,
+    kernel: &Kernel,
+    door: &str,
+    programs: &[PathBuf],
+    tally: &mut Tally,
+) -> Result<()> {
+    let command = ["vor-e2e", "run", "--smoke", "--door", door, "--vor", "/run/bin/vor"];
+    let command = command.map(str::to_owned);
+    let mut run = Run::new(repo, &kernel.name, &guest.release, door)?;
+    let log = format!("smoke-{door}");
+    let code = guest.run(&log, SUITE_SECONDS, Clock::Wall, programs, &command, |line| {
+        say(line);
+        run.line(line);
+    })?;
+    run.ended(code);
+    run.write(repo)?;
+    run.count(tally);
+    Ok(())
+}
