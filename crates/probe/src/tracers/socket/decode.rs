@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `socket_record` and the bytes behind it → [`Captured`].
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use vor_model::{
@@ -11,17 +11,21 @@ use vor_model::{
 use zerocopy::FromBytes;
 
 use crate::tracers::DecodeError;
-use crate::wire::{self, socket_record};
+use crate::tracers::wire::{
+    SOCKET_ANSWERED, SOCKET_CLOSED, SOCKET_EXCHANGE, SOCKET_FROM_START, SOCKET_MESSAGE,
+    SOCKET_PATH_LOCAL, SOCKET_SENT, SOCKET_SERVER, SOCKET_SHUT, SOCKET_TIMED_OUT, SOCKET_UNIX,
+    SocketRecord,
+};
 
 /// What one record says.
 pub(super) fn decode(record: &[u8]) -> Result<Captured, DecodeError> {
-    let (head, bytes) = socket_record::ref_from_prefix(record).map_err(|_| DecodeError::Short)?;
+    let (head, bytes) = SocketRecord::read_from_prefix(record).map_err(|_| short(record))?;
     let bytes = Bytes::copy_from_slice(bytes);
-    let origin = origin(head, &bytes)?;
+    let origin = origin(&head, &bytes)?;
     match u32::from(head.kind) {
-        wire::SOCKET_EXCHANGE => Ok(Captured::Exchange(origin, exchange(head, &bytes)?)),
-        wire::SOCKET_MESSAGE => {
-            let sent = flagged(head, wire::SOCKET_SENT);
+        SOCKET_EXCHANGE => Ok(Captured::Exchange(origin, exchange(&head, &bytes)?)),
+        SOCKET_MESSAGE => {
+            let sent = flagged(&head, SOCKET_SENT);
             let message = Message {
                 from: if sent { origin.side } else { origin.side.other() },
                 bytes: run(&bytes, head.request_at, head.request_cap)?,
@@ -29,12 +33,16 @@ pub(super) fn decode(record: &[u8]) -> Result<Captured, DecodeError> {
             };
             Ok(Captured::Message(origin, message))
         }
-        wire::SOCKET_CLOSED => Ok(Captured::Closed(origin)),
-        kind => Err(DecodeError::Unknown(kind)),
+        SOCKET_CLOSED => Ok(Captured::Closed(origin)),
+        kind => Err(DecodeError::Value { field: "socket_record.kind", value: kind.into() }),
     }
 }
 
-fn flagged(head: &socket_record, flag: u32) -> bool {
+fn short(bytes: &[u8]) -> DecodeError {
+    DecodeError::Short { len: bytes.len(), expected: "socket_record" }
+}
+
+fn flagged(head: &SocketRecord, flag: u32) -> bool {
     u32::from(head.flags) & flag != 0
 }
 
@@ -43,33 +51,33 @@ fn run(bytes: &Bytes, at: u16, len: u16) -> Result<Bytes, DecodeError> {
     let at = usize::from(at);
     let end = at + usize::from(len);
     if end > bytes.len() {
-        return Err(DecodeError::Short);
+        return Err(short(bytes));
     }
     Ok(bytes.slice(at..end))
 }
 
-fn origin(head: &socket_record, bytes: &Bytes) -> Result<Origin, DecodeError> {
+fn origin(head: &SocketRecord, bytes: &Bytes) -> Result<Origin, DecodeError> {
     let end = head.request_end_ns.max(head.response_end_ns);
     Ok(Origin {
         process: ProcessKey::new(head.pid, head.started_ns),
         thread: head.tid,
         conn: connection(head, bytes)?,
-        side: if flagged(head, wire::SOCKET_SERVER) { Side::Server } else { Side::Client },
-        from_start: flagged(head, wire::SOCKET_FROM_START),
+        side: if flagged(head, SOCKET_SERVER) { Side::Server } else { Side::Client },
+        from_start: flagged(head, SOCKET_FROM_START),
         time: Interval { start: Mono(head.request_start_ns), end: Mono(end) },
     })
 }
 
-fn connection(head: &socket_record, bytes: &Bytes) -> Result<Connection, DecodeError> {
+fn connection(head: &SocketRecord, bytes: &Bytes) -> Result<Connection, DecodeError> {
     let id = ConnId { socket: head.socket, serial: head.serial };
-    if !flagged(head, wire::SOCKET_UNIX) {
+    if !flagged(head, SOCKET_UNIX) {
         let local = inet(head.local, head.local_port);
         let remote = inet(head.remote, head.remote_port);
         return Ok(Connection { id, transport: Transport::Tcp, local, remote });
     }
     let named = unix(&run(bytes, 0, head.path_len.into())?);
     let unnamed = Endpoint::Unix("".into());
-    let (local, remote) = if flagged(head, wire::SOCKET_PATH_LOCAL) {
+    let (local, remote) = if flagged(head, SOCKET_PATH_LOCAL) {
         (named, unnamed)
     } else {
         (unnamed, named)
@@ -78,7 +86,7 @@ fn connection(head: &socket_record, bytes: &Bytes) -> Result<Connection, DecodeE
 }
 
 fn inet(address: [u8; 16], port: u16) -> Endpoint {
-    let ip: IpAddr = Ipv6Addr::from(address).to_canonical();
+    let ip = Ipv6Addr::from(address).to_canonical();
     Endpoint::Inet(SocketAddr::new(ip, port))
 }
 
@@ -94,7 +102,7 @@ fn unix(path: &[u8]) -> Endpoint {
     Endpoint::Unix(name.into())
 }
 
-fn exchange(head: &socket_record, bytes: &Bytes) -> Result<Exchange, DecodeError> {
+fn exchange(head: &SocketRecord, bytes: &Bytes) -> Result<Exchange, DecodeError> {
     Ok(Exchange {
         request: run(bytes, head.request_at, head.request_cap)?,
         request_len: head.request_len,
@@ -108,10 +116,12 @@ fn exchange(head: &socket_record, bytes: &Bytes) -> Result<Exchange, DecodeError
 
 fn ending(ending: u8) -> Result<Ending, DecodeError> {
     match u32::from(ending) {
-        wire::SOCKET_ANSWERED => Ok(Ending::Answered),
-        wire::SOCKET_TIMED_OUT => Ok(Ending::TimedOut),
-        wire::SOCKET_SHUT => Ok(Ending::Closed),
-        ending => Err(DecodeError::Unknown(ending)),
+        SOCKET_ANSWERED => Ok(Ending::Answered),
+        SOCKET_TIMED_OUT => Ok(Ending::TimedOut),
+        SOCKET_SHUT => Ok(Ending::Closed),
+        ending => {
+            Err(DecodeError::Value { field: "socket_record.ending", value: ending.into() })
+        }
     }
 }
 
@@ -122,11 +132,11 @@ mod tests {
     use super::*;
 
     /// An exchange as the kernel side would send it: `GET` asked, `200` answered.
-    fn record(change: impl FnOnce(&mut socket_record)) -> Vec<u8> {
-        let mut head = socket_record::new_zeroed();
-        head.kind = u8::try_from(wire::SOCKET_EXCHANGE).unwrap();
-        head.ending = u8::try_from(wire::SOCKET_ANSWERED).unwrap();
-        head.flags = u8::try_from(wire::SOCKET_SERVER).unwrap();
+    fn record(change: impl FnOnce(&mut SocketRecord)) -> Vec<u8> {
+        let mut head = SocketRecord::new_zeroed();
+        head.kind = u8::try_from(SOCKET_EXCHANGE).unwrap();
+        head.ending = u8::try_from(SOCKET_ANSWERED).unwrap();
+        head.flags = u8::try_from(SOCKET_SERVER).unwrap();
         (head.request_cap, head.response_at, head.response_cap) = (3, 3, 3);
         head.local = *b"\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\x01";
         head.remote = *b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01";
@@ -166,8 +176,8 @@ mod tests {
         assert!(decode(&record(|head| head.response_at = u16::MAX)).is_err());
         assert!(decode(&record(|head| head.kind = 9)).is_err());
         assert!(decode(&record(|head| head.ending = 9)).is_err());
-        let unix = |head: &mut socket_record| {
-            head.flags = u8::try_from(wire::SOCKET_UNIX).unwrap();
+        let unix = |head: &mut SocketRecord| {
+            head.flags = u8::try_from(SOCKET_UNIX).unwrap();
             head.path_len = 200;
         };
         assert!(decode(&record(unix)).is_err());

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where the programs of each door are attached.
+
+use crate::tracers::Hook;
+
+pub(super) const FENTRY: &[Hook] = &[
+    Hook::section("socket_state"),
+    Hook::section("socket_sent4"),
+    Hook::section("socket_got4"),
+    Hook::section("socket_sent6").optional(), // a kernel without IPv6
+    Hook::section("socket_got6").optional(),
+    Hook::section("socket_sent_un"),
+    Hook::section("socket_got_un"),
+    Hook::section("socket_gone_un"),
+    Hook::section("socket_splice"),
+    Hook::section("socket_splice_un"),
+    Hook::section("socket_page").optional(), // until 6.5
+    Hook::section("socket_page_un").optional(),
+];
+
+pub(super) const KPROBE: &[Hook] = &[
+    Hook::section("socket_state"),
+    Hook::kprobe("socket_call", "inet_sendmsg"),
+    Hook::kretprobe("socket_sent", "inet_sendmsg"),
+    Hook::kprobe("socket_call_got", "inet_recvmsg"),
+    Hook::kretprobe("socket_got", "inet_recvmsg"),
+    Hook::kprobe("socket_call", "inet6_sendmsg").optional(), // a kernel without IPv6
+    Hook::kretprobe("socket_sent", "inet6_sendmsg").optional(),
+    Hook::kprobe("socket_call_got", "inet6_recvmsg").optional(),
+    Hook::kretprobe("socket_got", "inet6_recvmsg").optional(),
+    Hook::kprobe("socket_call", "unix_stream_sendmsg"),
+    Hook::kretprobe("socket_sent", "unix_stream_sendmsg"),
+    Hook::kprobe("socket_call_got", "unix_stream_recvmsg"),
+    Hook::kretprobe("socket_got", "unix_stream_recvmsg"),
+    Hook::kprobe("socket_gone_un", "unix_release"),
+    Hook::kprobe("socket_call", "tcp_splice_read"),
+    Hook::kretprobe("socket_spliced", "tcp_splice_read"),
+    Hook::kprobe("socket_call", "unix_stream_splice_read"),
+    Hook::kretprobe("socket_spliced", "unix_stream_splice_read"),
+    Hook::kprobe("socket_call", "inet_sendpage").optional(), // until 6.5
+    Hook::kretprobe("socket_paged", "inet_sendpage").optional(),
+    Hook::kprobe("socket_call", "unix_stream_sendpage").optional(),
+    Hook::kretprobe("socket_paged", "unix_stream_sendpage").optional(),
+];
+
+pub(super) const SYSCALL: &[Hook] = &[
+    Hook::section("socket_state"),
+    call("socket_read", "sys_exit_read"),
+    call("socket_write", "sys_exit_write"),
+    call("socket_recvfrom", "sys_exit_recvfrom"),
+    call("socket_sendto", "sys_exit_sendto"),
+    call("socket_readv", "sys_exit_readv"),
+    call("socket_writev", "sys_exit_writev"),
+    call("socket_recvmsg", "sys_exit_recvmsg"),
+    call("socket_sendmsg", "sys_exit_sendmsg"),
+    call("socket_recvmmsg", "sys_exit_recvmmsg"),
+    call("socket_sendmmsg", "sys_exit_sendmmsg"),
+    call("socket_sendfile", "sys_exit_sendfile64"),
+    call("socket_splice", "sys_exit_splice"),
+    call("socket_close", "sys_enter_close"),
+];
+
+const fn call(program: &'static str, event: &'static str) -> Hook {
+    Hook::tracepoint(program, "syscalls", event)
+}

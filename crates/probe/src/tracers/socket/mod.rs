@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What observed processes say on stream sockets: TCP and unix, IPv4 and IPv6, one record per exchange.
+//!
+//! In: reads, writes and ends of connections, through the cheapest of three doors. Out: captured exchanges,
+//! messages and ends of connections. The kernel side is the same behind every door: `pair.h` pairs what is
+//! asked with what is answered, `conn.h` keeps one connection, `ends.h` ends it.
+
+mod decode;
+mod hooks;
+
+use vor_model::ConnId;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::config::ProbeConfig;
+use crate::tracers::wire::{
+    SOCKET_IGNORED, SOCKET_MESSAGES, SOCKET_PAIRS, SocketSweeping, SocketVerdict,
+};
+use crate::tracers::{Door, Judge, Mode, Object, Sweep, Sweeping, Unit, object};
+
+/// The unit.
+pub const UNIT: Unit = Unit {
+    name: "socket",
+    objects: &[
+        Object { door: Some(Door::Fentry), bytes: object!("socket_fentry"), hooks: hooks::FENTRY },
+        Object { door: Some(Door::Kprobe), bytes: object!("socket_kprobe"), hooks: hooks::KPROBE },
+        Object { door: Some(Door::Syscall), bytes: object!("socket_syscall"), hooks: hooks::SYSCALL },
+    ],
+    ring: "socket_events",
+    decode: decode::decode,
+    sizes,
+    sweep: Some(Sweep { program: "socket_sweep", argument: sweeping, open }),
+    judge: Some(Judge { program: "socket_judge", argument: verdict }),
+};
+
+fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
+    vec![
+        ("socket_conns", config.max_connections.max(1)),
+        ("socket_events", config.ring_size.bytes()),
+    ]
+}
+
+fn sweeping(what: &Sweeping) -> Vec<u8> {
+    let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let argument = SocketSweeping {
+        timeout_ns: nanos(what.timeout),
+        quiet_ns: nanos(what.quiet),
+        retired: what.retired.unwrap_or_default(),
+        open: 0,
+    };
+    argument.as_bytes().to_vec()
+}
+
+fn open(argument: &[u8]) -> u32 {
+    SocketSweeping::read_from_bytes(argument).map_or(0, |argument| argument.open)
+}
+
+fn verdict(conn: ConnId, mode: Mode) -> Vec<u8> {
+    let mode = match mode {
+        Mode::Pairs => SOCKET_PAIRS,
+        Mode::Messages => SOCKET_MESSAGES,
+        Mode::Ignored => SOCKET_IGNORED,
+    };
+    let argument = SocketVerdict { socket: conn.socket, serial: conn.serial, mode, _pad: 0 };
+    argument.as_bytes().to_vec()
+}
