@@ -5,12 +5,13 @@
 //! takes the first of its objects that the kernel accepts; its ring carries records to [`Unit::decode`].
 
 pub mod life;
+pub mod socket;
 pub mod wire;
 
 use std::fmt;
 use std::time::Duration;
 
-use vor_model::{Captured, ConnId, Mono, ProcessKey};
+use vor_model::{Captured, ConnId};
 
 use crate::config::ProbeConfig;
 
@@ -18,10 +19,8 @@ use crate::config::ProbeConfig;
 pub const ALL: &[&Unit] = &[
     // First: children of observed processes are to be seen before anything they do.
     &life::UNIT,
+    &socket::UNIT,
 ];
-
-/// One clock tick: what `/proc/PID/stat` counts start times in. `USER_HZ` is 100 wherever vor runs.
-const TICK_NS: u64 = 10_000_000;
 
 /// One tracer.
 #[derive(Debug)]
@@ -223,12 +222,6 @@ pub enum DecodeError {
     },
 }
 
-/// The identity of a process, from what the kernel says.
-#[must_use]
-pub const fn process_key(pid: u32, started_ns: u64) -> ProcessKey {
-    ProcessKey { pid, started: Mono(started_ns - started_ns % TICK_NS) }
-}
-
 /// The ELF file of `<name>.bpf.c`. libbpf reads it where it lies, and wants its headers aligned.
 macro_rules! object {
     ($name:literal) => {{
@@ -243,13 +236,3 @@ pub(crate) use object;
 /// See [`object!`].
 #[repr(C, align(8))]
 pub(crate) struct Aligned<T: ?Sized>(pub(crate) T);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_start_time_is_cut_to_what_proc_says() {
-        assert_eq!(process_key(7, 123_456_789).started, Mono(120_000_000));
-    }
-}

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `struct life_record` → [`Captured::Life`].
 
-use vor_model::{Captured, Life, LifeEvent};
+use vor_model::{Captured, Life, LifeEvent, ProcessKey};
 use zerocopy::FromBytes;
 
 use crate::tracers::wire::{LIFE_EXEC, LIFE_EXIT, LIFE_FORK, LIFE_LISTEN, LifeRecord};
-use crate::tracers::{DecodeError, process_key};
+use crate::tracers::DecodeError;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
     let (record, _) = LifeRecord::read_from_prefix(bytes)
@@ -17,7 +17,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
         LIFE_LISTEN => LifeEvent::Listen { port: record.port },
         kind => return Err(DecodeError::Value { field: "life_record.kind", value: kind.into() }),
     };
-    let process = process_key(record.pid, record.started_ns);
+    let process = ProcessKey::new(record.pid, record.started_ns);
     Ok(Captured::Life(Life { process, event }))
 }
 
