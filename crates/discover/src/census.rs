@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+//! All processes that have a program, and which of them are wanted.
+//!
+//! A process is judged when it is first seen, when it runs another program, and when it begins to listen
+//! on a port that matters; that it stops to listen changes nothing. What is missed because an event got
+//! lost is found by the next listing.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vor_exe::Executables;
+use vor_health::{Board, Counter, Verdict};
+use vor_model::{Language, Life, LifeEvent, Process, ProcessKey};
+
+use crate::language::{self, Evidence};
+use crate::ports::Listening;
+use crate::proc::{self, Environment, Seen, Unseen};
+use crate::select::Criteria;
+use crate::service::Label;
+use crate::watch::{Event, Target};
+
+const UNIT: &str = "discover";
+
+/// Programs whose facts are remembered.
+const MAX_EXECUTABLES: usize = 256;
+
+/// Listings after which nobody expects a process to load its runtime any more: a minute, by default.
+const LISTINGS_UNTIL_SETTLED: u8 = 12;
+
+pub(crate) struct Census<F> {
+    criteria: Criteria,
+    tell: F,
+    rows: HashMap<u32, Row>,
+    listening: Listening,
+    executables: Executables,
+    /// Who the ancestor of [`Criteria::descendants_of`] is.
+    ancestor: Option<ProcessKey>,
+    own_pid: u32,
+    own_exe: PathBuf,
+    board: Arc<Board>,
+    counters: Counters,
+}
+
+struct Counters {
+    heard: Counter,
+    applied: Counter,
+    /// The process ended before it could be looked at.
+    vanished: Counter,
+    processes: Counter,
+    targets: Counter,
+}
+
+struct Row {
+    key: ProcessKey,
+    ppid: u32,
+    exe: Arc<Path>,
+    ports: Vec<u16>,
+    /// Whether it descends from the ancestor.
+    descends: bool,
+    chosen: Option<Chosen>,
+}
+
+struct Chosen {
+    target: Target,
+    label: Arc<Label>,
+    /// Listings for which its language may still change.
+    unsettled: u8,
+}
+
+impl<F: Fn(Event)> Census<F> {
+    pub(crate) fn new(criteria: Criteria, board: &Arc<Board>, tell: F) -> Self {
+        let ancestor = criteria.family().and_then(|(pid, _)| proc::key(pid));
+        Self {
+            criteria,
+            tell,
+            rows: HashMap::new(),
+            listening: Listening::default(),
+            executables: Executables::new(MAX_EXECUTABLES),
+            ancestor,
+            own_pid: std::process::id(),
+            own_exe: fs::read_link("/proc/self/exe").unwrap_or_default(),
+            board: Arc::clone(board),
+            counters: Counters {
+                heard: board.counter(UNIT, "in"),
+                applied: board.counter(UNIT, "out"),
+                vanished: board.counter(UNIT, "lost.vanished"),
+                processes: board.counter(UNIT, "processes"),
+                targets: board.counter(UNIT, "targets"),
+            },
+        }
+    }
+
+    /// Compares with all processes that exist now.
+    pub(crate) fn list(&mut self) {
+        let pids = match proc::pids() {
+            Ok(pids) => pids,
+            Err(error) => {
+                return self.report(Verdict::Failed(format!("cannot list /proc: {error}")));
+            }
+        };
+        self.listening.begin();
+        let mut seen = Vec::with_capacity(pids.len());
+        let mut forbidden = 0_usize;
+        for pid in pids.into_iter().filter(|pid| *pid != self.own_pid) {
+            match proc::seen(pid) {
+                Ok(process) => seen.push(process),
+                Err(Unseen::Absent) => {}
+                Err(Unseen::Forbidden) => forbidden += 1,
+            }
+        }
+        let alive: HashSet<ProcessKey> = seen.iter().map(|process| process.key).collect();
+        let ended = self.rows.values().map(|row| row.key).filter(|key| !alive.contains(key));
+        for key in ended.collect::<Vec<_>>() {
+            self.end(key);
+        }
+        // Parents first, so that what holds for them is known when their children are judged.
+        seen.sort_unstable_by_key(|process| (process.key.started, process.key.pid));
+        for process in seen {
+            self.compare(process);
+        }
+        self.listening.end();
+        self.report(if forbidden == 0 {
+            Verdict::Active
+        } else {
+            Verdict::Degraded("processes of other users cannot be seen, run as root".to_owned())
+        });
+        self.measure();
+    }
+
+    /// Takes in what the kernel side tells, in its order.
+    pub(crate) fn hear(&mut self, events: impl Iterator<Item = Life>) {
+        self.listening.begin();
+        for Life { process, event } in events {
+            self.counters.heard.inc();
+            if process.pid == self.own_pid {
+                self.counters.applied.inc();
+                continue;
+            }
+            let vanished = match event {
+                LifeEvent::Fork { parent } => {
+                    self.fork(process, parent);
+                    false
+                }
+                LifeEvent::Exec => proc::seen(process.pid).map(|seen| self.admit(seen)).is_err(),
+                LifeEvent::Exit => {
+                    self.end(process);
+                    false
+                }
+                LifeEvent::Listen { port } => self.listen(process.pid, port).is_err(),
+            };
+            if vanished { &self.counters.vanished } else { &self.counters.applied }.inc();
+        }
+        self.measure();
+    }
+
+    /// A child shares everything with its parent until it runs a program of its own, so nothing needs to be
+    /// looked up: this is the path that thousands of short-lived processes take.
+    fn fork(&mut self, key: ProcessKey, parent: u32) {
+        let Some(row) = self.rows.get(&parent) else { return };
+        let known = self.rows.get(&key.pid).map(|row| row.key);
+        if known == Some(key) || row.chosen.is_none() && !row.descends {
+            return;
+        }
+        let chosen = row.chosen.as_ref().map(|chosen| {
+            let old = &chosen.target;
+            let process = Process { key, ppid: parent, ..Process::clone(&old.process) };
+            let naming = &self.criteria.naming;
+            let service = Arc::new(naming.forked(&old.service, parent, key.pid));
+            let target = Target { process: Arc::new(process), service };
+            Chosen { target, label: Arc::clone(&chosen.label), unsettled: chosen.unsettled }
+        });
+        let (exe, ports) = (Arc::clone(&row.exe), row.ports.clone());
+        let child = Row { key, ppid: parent, exe, ports, descends: row.descends, chosen };
+        if let Some(other) = known {
+            self.end(other);
+        }
+        if let Some(chosen) = &child.chosen {
+            (self.tell)(Event::Found(chosen.target.clone()));
+        }
+        self.rows.insert(key.pid, child);
+    }
+
+    /// The process is no more.
+    fn end(&mut self, key: ProcessKey) {
+        let Some(row) = self.rows.remove(&key.pid) else { return };
+        if row.key != key {
+            // The pid belongs to another one already.
+            self.rows.insert(key.pid, row);
+        } else if row.chosen.is_some() {
+            (self.tell)(Event::Gone(key));
+        }
+    }
+
+    fn listen(&mut self, pid: u32, port: u16) -> Result<(), Unseen> {
+        if self.criteria.wants_port(port) {
+            self.compare(proc::seen(pid)?);
+            self.opened(pid, &[port]);
+        }
+        Ok(())
+    }
+
+    /// Judges a process unless it is as it was.
+    fn compare(&mut self, seen: Seen) {
+        let pid = seen.key.pid;
+        let row = self.rows.get(&pid);
+        if !row.is_some_and(|row| row.key == seen.key && row.exe == seen.exe) {
+            return self.admit(seen);
+        }
+        self.settle(pid);
+        if self.criteria.wants_ports() {
+            let ports = self.listening.new_of(pid, &self.criteria);
+            self.opened(pid, &ports);
+        }
+    }
+
+    /// A process is new, or runs a program that has not been judged.
+    fn admit(&mut self, seen: Seen) {
+        let Seen { key, ppid, exe } = seen;
+        if let Some(other) = self.rows.get(&key.pid).map(|row| row.key).filter(|old| *old != key) {
+            self.end(other);
+        }
+        let old = self.rows.remove(&key.pid);
+        let descends = self.ancestor == Some(key)
+            || old.as_ref().is_some_and(|row| row.descends)
+            || self.rows.get(&ppid).is_some_and(|parent| parent.descends);
+        let ports = if self.criteria.wants_ports() {
+            self.listening.of(key.pid, &self.criteria)
+        } else {
+            Vec::new()
+        };
+        let chosen = old.and_then(|row| row.chosen);
+        let mut row = Row { key, ppid, exe, ports, descends, chosen };
+        self.judge(&mut row);
+        self.rows.insert(key.pid, row);
+    }
+
+    /// A process listens on further ports.
+    fn opened(&mut self, pid: u32, ports: &[u16]) {
+        let Some(mut row) = self.rows.remove(&pid) else { return };
+        let before = row.ports.len();
+        row.ports.extend_from_slice(ports);
+        row.ports.sort_unstable();
+        row.ports.dedup();
+        if row.ports.len() > before {
+            self.judge(&mut row);
+        }
+        self.rows.insert(pid, row);
+    }
+
+    fn judge(&mut self, row: &mut Row) {
+        let before = row.chosen.take();
+        row.chosen = self.label(row).and_then(|label| self.choose(row, label));
+        match (&before, &row.chosen) {
+            (None, None) => {}
+            (None, Some(chosen)) => (self.tell)(Event::Found(chosen.target.clone())),
+            (Some(_), None) => (self.tell)(Event::Gone(row.key)),
+            (Some(before), Some(chosen)) if before.target == chosen.target => {}
+            (Some(_), Some(chosen)) => (self.tell)(Event::Renamed(chosen.target.clone())),
+        }
+    }
+
+    /// What the row's process is called if it is wanted.
+    fn label(&self, row: &Row) -> Option<Arc<Label>> {
+        if row.descends {
+            // Between its fork and its exec the ancestor is a copy of vor.
+            let (_, label) = self.criteria.family()?;
+            return (*row.exe != *self.own_exe).then(|| Arc::clone(label));
+        }
+        if let Some(label) = self.criteria.judge(&row.exe, &row.ports) {
+            return Some(Arc::clone(label));
+        }
+        // A worker of the same program shares what its parent was chosen for.
+        let parent = self.rows.get(&row.ppid).filter(|parent| parent.exe == row.exe)?;
+        parent.chosen.as_ref().map(|chosen| Arc::clone(&chosen.label))
+    }
+
+    /// None when the process has ended meanwhile.
+    fn choose(&mut self, row: &Row, label: Arc<Label>) -> Option<Chosen> {
+        let env = proc::environment(row.key.pid);
+        if env.is_none() && proc::key(row.key.pid) != Some(row.key) {
+            return None;
+        }
+        let env = env.unwrap_or_default();
+        let language = self.language(row.key.pid, &row.exe, &env);
+        let process =
+            Process { key: row.key, ppid: row.ppid, exe: row.exe.to_path_buf(), language };
+        let service = Arc::new(self.criteria.naming.service(&process, &label, &env));
+        let target = Target { process: Arc::new(process), service };
+        Some(Chosen { target, label, unsettled: LISTINGS_UNTIL_SETTLED })
+    }
+
+    fn language(&mut self, pid: u32, exe: &Path, env: &Environment) -> Language {
+        let file = self.executables.open(Path::new(&format!("/proc/{pid}/exe"))).ok();
+        let mapped = proc::mapped(pid);
+        let facts = file.as_ref().map(|file| &file.facts);
+        Evidence { exe, facts, mapped: &mapped, env }.language()
+    }
+
+    /// Looks again at the language of a process that may have loaded its runtime since.
+    fn settle(&mut self, pid: u32) {
+        let Some(mut row) = self.rows.remove(&pid) else { return };
+        if let Some(chosen) = row.chosen.as_mut().filter(|chosen| chosen.unsettled > 0) {
+            chosen.unsettled -= 1;
+            let old = &chosen.target;
+            if !language::is_settled(old.process.language) {
+                let env = proc::environment(pid).unwrap_or_default();
+                let language = self.language(pid, &row.exe, &env);
+                if language::is_settled(language) {
+                    let mut target = old.clone();
+                    Arc::make_mut(&mut target.process).language = language;
+                    Arc::make_mut(&mut target.service).language = language;
+                    chosen.target = target.clone();
+                    (self.tell)(Event::Renamed(target));
+                }
+            }
+        }
+        self.rows.insert(pid, row);
+    }
+
+    fn report(&self, verdict: Verdict) {
+        if !self.board.judge(UNIT, verdict.clone()) {
+            return;
+        }
+        match verdict {
+            Verdict::Active => {}
+            Verdict::Degraded(why) | Verdict::Unsupported(why) | Verdict::Failed(why) => {
+                tracing::warn!(unit = UNIT, why, "not all processes are watched");
+            }
+        }
+    }
+
+    fn measure(&self) {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        self.counters.processes.set(count(self.rows.len()));
+        let targets = self.rows.values().filter(|row| row.chosen.is_some()).count();
+        self.counters.targets.set(count(targets));
+    }
+}

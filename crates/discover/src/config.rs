@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Settings of discovery (`discovery`). Keys, order and meaning are those of Beyla (`services`, regular
+//! expressions) and of OpenTelemetry eBPF Instrumentation (`instrument`, globs).
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny},
+};
+use vor_config::{Duration, PortSet};
+
+use crate::pattern::{Glob, Regexp};
+
+/// Keys of a selector that ask for something this version cannot know: such a selector matches nothing,
+/// because to pass over one of its conditions would observe more than was asked for.
+const UNKNOWABLE: [&str; 20] = [
+    "cmd_args",
+    "languages",
+    "target_pids",
+    "containers_only",
+    "container_name",
+    "k8s_namespace",
+    "k8s_pod_name",
+    "k8s_container_name",
+    "k8s_deployment_name",
+    "k8s_replicaset_name",
+    "k8s_daemonset_name",
+    "k8s_statefulset_name",
+    "k8s_job_name",
+    "k8s_cronjob_name",
+    "k8s_owner_name",
+    "k8s_pod_labels",
+    "k8s_pod_annotations",
+    "k8s_node_name",
+    "k8s_cluster_name",
+    "k8s_kind",
+];
+/// Keys of a selector that say what to do with what it selects, in other agents.
+const PASSED_OVER: [&str; 4] = ["exports", "sampler", "routes", "metrics"];
+
+/// Which processes are observed (`discovery`).
+#[derive(Debug, Clone, confique::Config)]
+pub struct DiscoveryConfig {
+    /// Processes to observe: each item has one or more of `open_ports` (such as `80,8000-8999`) and
+    /// `exe_path` (a regular expression), all of which must match, and may give a `name` and a
+    /// `namespace`. The first item that matches counts. Not looked at when `instrument` is set.
+    #[config(default = [])]
+    pub services: Vec<Selector<Regexp>>,
+    /// Processes that are never observed, in the form of `services`.
+    #[config(default = [])]
+    pub exclude_services: Vec<Selector<Regexp>>,
+    /// As `exclude_services`: the agents themselves. An empty list lets them be observed.
+    #[config(default = [{ "exe_path": "(?:^|/)(vor$|beyla$|alloy$|otelcol[^/]*$)" }])]
+    pub default_exclude_services: Vec<Selector<Regexp>>,
+    /// As `services`, with globs over the whole path: `exe_path: "*/nginx"`.
+    #[config(default = [])]
+    pub instrument: Vec<Selector<Glob>>,
+    /// Processes that are never observed, in the form of `instrument`.
+    #[config(default = [])]
+    pub exclude_instrument: Vec<Selector<Glob>>,
+    /// As `exclude_instrument`, in force when `instrument` is set: the agents themselves.
+    #[config(default = [{
+        "exe_path": "{*/vor,*/beyla,*/alloy,*/obi,*/ebpf-instrument,*/otelcol,*/otelcol-contrib}"
+    }])]
+    pub default_exclude_instrument: Vec<Selector<Glob>>,
+    /// How often all processes are listed, so that nothing is missed when the kernel's events are not to be
+    /// had. 0 means 5s.
+    #[config(default = "5s", env = "DISCOVERY_POLL_INTERVAL")]
+    pub poll_interval: Duration,
+    /// Observes every process, whatever else is selected; the excluded ones stay excluded.
+    #[config(default = false, env = "SYSTEM_WIDE")]
+    pub system_wide: bool,
+}
+
+/// One item of a list of processes: at least one condition, and what to call what matches.
+#[derive(Debug, Clone)]
+pub struct Selector<P> {
+    /// `service.name` of what matches.
+    pub name: Option<String>,
+    /// `service.namespace` of what matches.
+    pub namespace: Option<String>,
+    /// One of these ports is listened on.
+    pub open_ports: PortSet,
+    /// The executable's path.
+    pub exe_path: Option<P>,
+    /// Conditions that this version cannot judge, so that nothing matches.
+    pub unknowable: Vec<&'static str>,
+}
+
+impl<'de, P: Deserialize<'de>> Deserialize<'de> for Selector<P> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Item(PhantomData))
+    }
+}
+
+struct Item<P>(PhantomData<P>);
+
+impl<'de, P: Deserialize<'de>> de::Visitor<'de> for Item<P> {
+    type Value = Selector<P>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a section with open_ports or exe_path")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut keys: A) -> Result<Selector<P>, A::Error> {
+        let mut selector = Selector {
+            name: None,
+            namespace: None,
+            open_ports: PortSet::default(),
+            exe_path: None,
+            unknowable: Vec::new(),
+        };
+        let mut deprecated = None;
+        while let Some(key) = keys.next_key::<String>()? {
+            match key.as_str() {
+                "name" => selector.name = keys.next_value()?,
+                "namespace" => selector.namespace = keys.next_value()?,
+                "open_ports" => selector.open_ports = keys.next_value()?,
+                "exe_path" => selector.exe_path = keys.next_value()?,
+                "exe_path_regexp" => deprecated = keys.next_value()?,
+                key => {
+                    let unknowable = UNKNOWABLE.iter().find(|known| **known == key);
+                    if unknowable.is_none() && !PASSED_OVER.contains(&key) {
+                        let known = &["name", "namespace", "open_ports", "exe_path"];
+                        return Err(de::Error::unknown_field(key, known));
+                    }
+                    selector.unknowable.extend(unknowable);
+                    keys.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        selector.exe_path = selector.exe_path.or(deprecated);
+        if selector.exe_path.is_none()
+            && selector.open_ports.is_empty()
+            && selector.unknowable.is_empty()
+        {
+            return Err(de::Error::custom("the item selects nothing, set open_ports or exe_path"));
+        }
+        Ok(selector)
+    }
+}

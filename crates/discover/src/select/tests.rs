@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use std::io::Write;
+
+use confique::Config;
+use vor_config::{ConfigError, Sources};
+
+use super::*;
+
+/// A root as vor has it, as far as it concerns discovery.
+#[derive(Config)]
+struct Root {
+    #[config(env = "OPEN_PORT", default = "")]
+    open_port: PortSet,
+    #[config(env = "EXECUTABLE_NAME")]
+    executable_name: Option<Regexp>,
+    #[config(env = "AUTO_TARGET_EXE|OTEL_GO_AUTO_TARGET_EXE")]
+    auto_target_exe: Option<Glob>,
+    #[config(env = "OTEL_SERVICE_NAME|SERVICE_NAME")]
+    service_name: Option<String>,
+    #[config(env = "SERVICE_NAMESPACE")]
+    service_namespace: Option<String>,
+    #[config(env = "OTEL_RESOURCE_ATTRIBUTES", default = "")]
+    resource_attributes: ResourceAttributes,
+    #[config(nested)]
+    discovery: DiscoveryConfig,
+}
+
+fn load(yaml: &str, env: &[(&str, &str)]) -> Result<Criteria, ConfigError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(yaml.as_bytes()).unwrap();
+    let loaded = vor_config::load::<Root>(Sources {
+        file: Some(file.path()),
+        env: env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        flags: Vec::new(),
+        foreign: &[],
+        reserved: &[],
+    })?;
+    let root = loaded.settings;
+    let top = RootSettings {
+        open_port: root.open_port,
+        executable_name: root.executable_name,
+        auto_target_exe: root.auto_target_exe,
+        service_name: root.service_name,
+        service_namespace: root.service_namespace,
+        resource_attributes: root.resource_attributes,
+        hostname: None,
+    };
+    Ok(Criteria::new(top, &root.discovery))
+}
+
+fn criteria(yaml: &str) -> Criteria {
+    load(yaml, &[]).unwrap()
+}
+
+/// The name under which a process is chosen, `-` when its entry gives none.
+fn chosen<'a>(criteria: &'a Criteria, exe: &str, ports: &[u16]) -> Option<&'a str> {
+    let label = criteria.judge(Path::new(exe), ports)?;
+    Some(label.name.as_deref().unwrap_or("-"))
+}
+
+#[test]
+fn nothing_is_wanted_by_default() {
+    let criteria = criteria("{}");
+    assert!(criteria.is_empty() && !criteria.wants_ports());
+    assert_eq!(chosen(&criteria, "/usr/bin/nginx", &[80]), None);
+    assert!(!criteria.descendants_of(1).is_empty());
+}
+
+#[test]
+fn ports_of_the_root_choose_who_listens_on_one_of_them() {
+    let criteria = load("{}", &[("BEYLA_OPEN_PORT", "80,8000-8999")]).unwrap();
+    assert!(!criteria.is_empty());
+    assert!(criteria.wants_port(8500) && !criteria.wants_port(9000));
+    assert_eq!(chosen(&criteria, "/usr/bin/nginx", &[22, 8001]), Some("-"));
+    assert_eq!(chosen(&criteria, "/usr/bin/nginx", &[22]), None);
+    assert_eq!(chosen(&criteria, "/usr/bin/nginx", &[]), None);
+}
+
+#[test]
+fn an_expression_matches_anywhere_and_a_glob_the_whole_path() {
+    let regexp = load("{}", &[("BEYLA_EXECUTABLE_NAME", "ngi[mn]x")]).unwrap();
+    assert_eq!(chosen(&regexp, "/usr/sbin/nginx-debug", &[]), Some("-"));
+    let glob = load("{}", &[("OTEL_EBPF_AUTO_TARGET_EXE", "*/{nginx,caddy}")]).unwrap();
+    assert_eq!(chosen(&glob, "/usr/sbin/nginx", &[]), Some("-"));
+    assert_eq!(chosen(&glob, "/usr/sbin/nginx-debug", &[]), None);
+    let both = criteria("executable_name: nginx\nopen_port: 80");
+    assert_eq!(chosen(&both, "/usr/sbin/nginx", &[]), None, "all conditions of an entry count");
+    assert_eq!(chosen(&both, "/usr/sbin/nginx", &[80]), Some("-"));
+}
+
+#[test]
+fn the_first_entry_that_matches_gives_the_name_and_the_roots_comes_last() {
+    let criteria = criteria(
+        "
+service_name: rest
+service_namespace: all
+open_port: 80
+discovery:
+  services:
+    - { name: web, exe_path: nginx, open_ports: 80-90 }
+    - { name: any, namespace: front, exe_path_regexp: nginx }
+    - { exe_path: caddy }
+",
+    );
+    assert_eq!(chosen(&criteria, "/bin/nginx", &[80]), Some("web"));
+    assert_eq!(chosen(&criteria, "/bin/nginx", &[70]), Some("any"));
+    assert_eq!(chosen(&criteria, "/bin/caddy", &[80]), Some("-"));
+    assert_eq!(chosen(&criteria, "/bin/other", &[80]), Some("rest"));
+    let label = criteria.judge(Path::new("/bin/other"), &[80]).unwrap();
+    assert_eq!(label.namespace.as_deref(), Some("all"));
+}
+
+#[test]
+fn what_is_excluded_is_not_wanted_and_agents_are_excluded_by_default() {
+    let yaml = "
+open_port: 80
+discovery:
+  exclude_services: [{ exe_path: secret }, { open_ports: 81 }]
+";
+    let ours = criteria(yaml);
+    assert_eq!(chosen(&ours, "/bin/secret-server", &[80]), None);
+    assert_eq!(chosen(&ours, "/bin/server", &[80, 81]), None);
+    assert_eq!(chosen(&ours, "/bin/server", &[80]), Some("-"));
+    for agent in ["/vor", "/bin/beyla", "/usr/bin/alloy", "/otelcol-contrib", "otelcol"] {
+        assert_eq!(chosen(&ours, agent, &[80]), None, "{agent}");
+    }
+    assert_eq!(chosen(&ours, "/bin/alloy-shop", &[80]), Some("-"));
+    let open = criteria("{open_port: 80, discovery: {default_exclude_services: []}}");
+    assert_eq!(chosen(&open, "/usr/bin/alloy", &[80]), Some("-"));
+}
+
+#[test]
+fn globs_of_instrument_replace_services() {
+    let criteria = criteria(
+        "
+discovery:
+  instrument: [{ exe_path: '*', open_ports: 80, name: glob }]
+  services: [{ exe_path: '.', name: regexp }]
+",
+    );
+    assert_eq!(chosen(&criteria, "/bin/server", &[80]), Some("glob"));
+    assert_eq!(chosen(&criteria, "/bin/server", &[]), None);
+    assert_eq!(chosen(&criteria, "/usr/bin/alloy", &[80]), None);
+}
+
+#[test]
+fn the_whole_system_is_everything_that_is_not_excluded() {
+    let criteria = load("{}", &[("BEYLA_SYSTEM_WIDE", "true")]).unwrap();
+    assert_eq!(chosen(&criteria, "/bin/anything", &[]), Some("-"));
+    assert_eq!(chosen(&criteria, "/bin/beyla", &[]), None);
+}
+
+#[test]
+fn an_entry_that_cannot_be_judged_matches_nothing() {
+    let criteria = criteria(
+        "
+discovery:
+  services:
+    - { exe_path: '.', k8s_pod_labels: { team: shop } }
+    - { exe_path: other, exports: [traces] }
+",
+    );
+    assert_eq!(chosen(&criteria, "/bin/server", &[]), None);
+    assert_eq!(chosen(&criteria, "/bin/other", &[]), Some("-"));
+}
+
+#[test]
+fn slips_of_the_hand_are_named() {
+    for (yaml, said) in [
+        ("discovery: {services: [{name: x}]}", "selects nothing"),
+        ("discovery: {services: [{exepath: x}]}", "exepath"),
+        ("discovery: {services: [{exe_path: '('}]}", "regular expression"),
+        ("discovery: {services: [{exe_path: ''}]}", "empty pattern"),
+        ("discovery: {instrument: [{exe_path: '{a'}]}", "glob"),
+        ("discovery: {services: [{open_ports: 0}]}", "port"),
+    ] {
+        let error = load(yaml, &[]).unwrap_err().to_string();
+        assert!(error.contains(said), "{yaml}: {error}");
+    }
+}

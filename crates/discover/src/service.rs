@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a process is called.
+//!
+//! Strongest first: the process's own `OTEL_SERVICE_NAME`, `service.name` in its `OTEL_RESOURCE_ATTRIBUTES`,
+//! the name of the entry that selected it, the executable's name.
+
+use std::fs;
+use std::sync::Arc;
+
+use vor_model::{Attrs, Key, Process, Service};
+
+use crate::proc::Environment;
+use crate::resource::ResourceAttributes;
+
+const HOST_NAME: Key = Key::new("host.name");
+const HOST_ID: Key = Key::new("host.id");
+/// Attributes that have fields of their own in a [`Service`].
+const IDENTITY: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
+
+/// Name and namespace that an entry gives to what it selects.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) namespace: Option<Arc<str>>,
+}
+
+/// Names services.
+#[derive(Debug)]
+pub(crate) struct Naming {
+    host: String,
+    /// What holds for all services.
+    shared: Attrs,
+    label: Arc<Label>,
+}
+
+impl Naming {
+    pub(crate) fn new(
+        hostname: Option<String>,
+        own: &ResourceAttributes,
+        label: Arc<Label>,
+    ) -> Self {
+        let uname = rustix::system::uname();
+        let host = hostname.unwrap_or_else(|| uname.nodename().to_string_lossy().into_owned());
+        let mut shared = Attrs::new().with(HOST_NAME, host.clone());
+        // The id that systemd gives a machine, as the semantic conventions ask for it.
+        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        if !machine.trim().is_empty() {
+            shared.set(HOST_ID, machine.trim().to_owned());
+        }
+        add(&mut shared, own);
+        Self { host, shared, label }
+    }
+
+    /// What the root's settings call what they select.
+    pub(crate) fn label(&self) -> Arc<Label> {
+        Arc::clone(&self.label)
+    }
+
+    /// What `process` is called, which an entry with `label` selected.
+    pub(crate) fn service(&self, process: &Process, label: &Label, env: &Environment) -> Service {
+        let own = ResourceAttributes::read(env.get("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
+        let given = env.get("OTEL_SERVICE_NAME").or(own.get("service.name"));
+        let name = given.map(Arc::from).or_else(|| label.name.clone());
+        let exe = process.exe.file_name().unwrap_or(process.exe.as_os_str()).to_string_lossy();
+        let namespace = own.get("service.namespace").map(Arc::from);
+        let instance = own.get("service.instance.id").map(Arc::from);
+        let mut attrs = self.shared.clone();
+        add(&mut attrs, &own);
+        Service {
+            auto_name: name.is_none(),
+            name: name.unwrap_or_else(|| exe.into()),
+            namespace: namespace.or_else(|| label.namespace.clone()).unwrap_or_default(),
+            instance: instance.unwrap_or_else(|| self.instance(process.key.pid)),
+            language: process.language,
+            attrs,
+        }
+    }
+
+    /// The service of a process that was forked from one with this `service`.
+    pub(crate) fn forked(&self, service: &Service, parent: u32, child: u32) -> Service {
+        let mut service = service.clone();
+        if service.instance == self.instance(parent) {
+            service.instance = self.instance(child);
+        }
+        service
+    }
+
+    fn instance(&self, pid: u32) -> Arc<str> {
+        format!("{}:{pid}", self.host).into()
+    }
+}
+
+fn add(attrs: &mut Attrs, own: &ResourceAttributes) {
+    for (key, value) in own.iter().filter(|(key, _)| !IDENTITY.contains(key)) {
+        attrs.set(Key::from(key.to_owned()), value.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vor_model::{Language, Mono, ProcessKey};
+
+    use super::*;
+
+    fn named(label: &Label, env: &Environment) -> Service {
+        let own = ResourceAttributes::read("team=vor,zone=a,service.name=unused");
+        let naming = Naming::new(Some("host-a".into()), &own, Arc::default());
+        let process = Process {
+            key: ProcessKey { pid: 7, started: Mono(0) },
+            ppid: 1,
+            exe: "/usr/bin/python3.11".into(),
+            language: Language::Python,
+        };
+        naming.service(&process, label, env)
+    }
+
+    #[test]
+    fn the_strongest_name_counts() {
+        let entry = Label { name: Some("entry".into()), namespace: Some("front".into()) };
+        let plain = Environment::default();
+        let service = named(&Label::default(), &plain);
+        assert_eq!((&*service.name, service.auto_name), ("python3.11", true));
+        assert_eq!(&*service.instance, "host-a:7");
+        let service = named(&entry, &plain);
+        assert_eq!(
+            (&*service.name, &*service.namespace, service.auto_name),
+            ("entry", "front", false)
+        );
+        let text = "service.name=attr,service.namespace=back,service.instance.id=one";
+        let attributes = Environment::from([("OTEL_RESOURCE_ATTRIBUTES", text)]);
+        let service = named(&entry, &attributes);
+        assert_eq!(service.qualified_name(), "back/attr");
+        assert_eq!(&*service.instance, "one");
+        let both =
+            Environment::from([("OTEL_RESOURCE_ATTRIBUTES", text), ("OTEL_SERVICE_NAME", "env")]);
+        assert_eq!(named(&entry, &both).qualified_name(), "back/env");
+        let empty = Environment::from([("OTEL_SERVICE_NAME", " ")]);
+        assert_eq!(named(&entry, &empty).qualified_name(), "front/entry");
+    }
+
+    #[test]
+    fn a_process_adds_its_attributes_to_those_that_hold_for_all() {
+        let env = Environment::from([("OTEL_RESOURCE_ATTRIBUTES", "zone=b,tier=web%20shop")]);
+        let service = named(&Label::default(), &env);
+        let text =
+            |key: &str| service.attrs.get(&Key::from(key.to_owned())).map(ToString::to_string);
+        assert_eq!(text("team").as_deref(), Some("vor"));
+        assert_eq!(text("zone").as_deref(), Some("b"));
+        assert_eq!(text("tier").as_deref(), Some("web shop"));
+        assert_eq!(text("host.name").as_deref(), Some("host-a"));
+        assert_eq!(text("service.name"), None);
+    }
+
+    #[test]
+    fn a_forked_process_is_another_instance_of_the_same_service() {
+        let naming = Naming::new(Some("h".into()), &ResourceAttributes::default(), Arc::default());
+        let mut service = named(&Label::default(), &Environment::default());
+        service.instance = "h:7".into();
+        assert_eq!(&*naming.forked(&service, 7, 8).instance, "h:8");
+        service.instance = "given".into();
+        assert_eq!(&*naming.forked(&service, 7, 8).instance, "given");
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The thread that watches: it sleeps until the kernel side tells of a process or the next listing is due.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use vor_health::Board;
+use vor_model::{Life, Process, ProcessKey, Service};
+
+use crate::census::Census;
+use crate::config::DiscoveryConfig;
+use crate::select::Criteria;
+
+/// What a poll interval of 0 means.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Events taken at once, so that what is read for one of them serves the others.
+const MAX_TURN: usize = 4096;
+
+/// A process that is observed, and what it is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// The process.
+    pub process: Arc<Process>,
+    /// Its service.
+    pub service: Arc<Service>,
+}
+
+/// The set of wanted processes changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A process is wanted.
+    Found(Target),
+    /// A wanted process runs another program, or more is known of it.
+    Renamed(Target),
+    /// A wanted process ended, or runs a program now that is not wanted.
+    Gone(ProcessKey),
+}
+
+/// Why nothing can be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoverError {
+    /// `/proc` cannot be listed.
+    #[error("cannot list processes, mount /proc: {0}")]
+    Proc(#[source] procfs::ProcError),
+    /// There is no thread to be had.
+    #[error("cannot start the thread vor-watch: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Finds processes.
+#[derive(Debug)]
+pub struct Discover;
+
+/// A watch that runs. When it is dropped, the watch goes on.
+#[derive(Debug)]
+pub struct Handle {
+    stopped: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Nothing is told from now on, but for an event that is being told. The thread ends when it next wakes:
+    /// with the next life event, when their sender is dropped, at the latest when a listing is due.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Waits for the thread's end. Stop it or drop the sender of life events first.
+    pub fn join(self) {
+        // The thread returns nothing; had it panicked, the panic has been reported already.
+        let _ = self.thread.join();
+    }
+}
+
+impl Discover {
+    /// Runs on its own thread `vor-watch` until [`Handle::stop`] or until the sender of life events is
+    /// dropped. The first listing begins at once.
+    pub fn start(
+        criteria: Criteria,
+        config: &DiscoveryConfig,
+        life: Receiver<Life>,
+        events: impl Fn(Event) + Send + 'static,
+        board: Arc<Board>,
+    ) -> Result<Handle, DiscoverError> {
+        crate::proc::pids().map_err(DiscoverError::Proc)?;
+        let interval = Some(config.poll_interval.get()).filter(|interval| !interval.is_zero());
+        let interval = interval.unwrap_or(DEFAULT_INTERVAL);
+        let stopped = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stopped);
+        let tell = move |event| {
+            if !seen.load(Ordering::Acquire) {
+                events(event);
+            }
+        };
+        let end = Arc::clone(&stopped);
+        let work = move || {
+            let mut census = Census::new(criteria, &board, tell);
+            watch(&mut census, &life, interval, &end);
+        };
+        let thread = thread::Builder::new().name("vor-watch".to_owned()).spawn(work);
+        thread.map(|thread| Handle { stopped, thread }).map_err(DiscoverError::Thread)
+    }
+}
+
+fn watch<F: Fn(Event)>(
+    census: &mut Census<F>,
+    life: &Receiver<Life>,
+    interval: Duration,
+    stopped: &AtomicBool,
+) {
+    while !stopped.load(Ordering::Acquire) {
+        census.list();
+        let due = Instant::now() + interval;
+        while let Some(rest) = due.checked_duration_since(Instant::now()) {
+            match life.recv_timeout(rest) {
+                Ok(first) => {
+                    census.hear([first].into_iter().chain(life.try_iter().take(MAX_TURN)));
+                }
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if stopped.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+}
