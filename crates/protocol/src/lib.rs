@@ -4,6 +4,11 @@
 //! In: [`Exchange`]s (and, for connections that asked for it, [`Message`]s) of one connection, in order.
 //! Out: [`Done`] operations. Nothing here knows sockets, tasks, exporters or time zones.
 
+pub mod claim;
+pub mod cursor;
+mod http;
+mod http1;
+
 use vor_model::{Connection, Done, Exchange, Family, Interval, Message, Side};
 
 /// A protocol: pure, stateless, listed once in [`ALL`].
@@ -100,4 +105,4 @@ pub enum Unreadable {
 }
 
 /// Every protocol. The surest claim wins; among equals, the first.
-pub static ALL: &[&dyn Protocol] = &[];
+pub static ALL: &[&dyn Protocol] = &[&http1::Http1];
