@@ -189,17 +189,18 @@ static __always_inline enum http1_end http1_step(struct http1_scan *scan, const 
     __u32 line = scan->line;
     __u32 skip = 8;
 
-    if (len > HTTP1_MAX)
-        len = HTTP1_MAX;
+    /* Verifiers before 6.8 learn nothing from a comparison with `len`, hence the ones with HTTP1_MAX. */
     for (__u32 i = 0; i < HTTP1_WORDS; i++) {
-        if (at >= len)
+        if (at >= len || at >= HTTP1_MAX)
             break;
         skip = http1_newline(http1_word(bytes + at));
         at += skip;
         if (skip < 8)
             break;
     }
-    if (at >= len || line >= HTTP1_MAX) {
+    if (at >= HTTP1_MAX || line >= HTTP1_MAX)
+        return HTTP1_UNKNOWN;
+    if (at >= len) {
         scan->at = len;
         return len >= max ? HTTP1_UNKNOWN : HTTP1_CUT;
     }
