@@ -5,6 +5,7 @@
 //! attributes, not protocols.
 
 mod feature;
+pub mod otlp;
 pub mod print;
 pub mod prometheus;
 
@@ -15,6 +16,7 @@ use vor_pipeline::{Exporter, Prefix};
 
 pub use feature::Feature;
 
+use otlp::{Otlp, OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig};
 use print::{Output, Print, TracePrinter};
 use prometheus::{Build, InternalMetricsConfig, Prometheus, PrometheusConfig};
 
@@ -28,6 +30,12 @@ pub struct Settings {
     pub prometheus: PrometheusConfig,
     /// `internal_metrics`.
     pub internal_metrics: InternalMetricsConfig,
+    /// `otel_export`.
+    pub otlp: OtlpConfig,
+    /// `otel_traces_export`.
+    pub otlp_traces: OtlpTracesConfig,
+    /// `otel_metrics_export`.
+    pub otlp_metrics: OtlpMetricsConfig,
     /// `metrics.prefix`.
     pub prefix: Prefix,
     /// Which vor this is.
@@ -37,9 +45,11 @@ pub struct Settings {
 /// Every exporter. Those that `settings` switch off say so when they are started.
 #[must_use]
 pub fn all(settings: Settings) -> Vec<Box<dyn Exporter>> {
-    let Settings { trace_printer, output, prometheus, internal_metrics, prefix, build } = settings;
+    let Settings { trace_printer, output, prometheus, internal_metrics, .. } = settings;
+    let Settings { otlp, otlp_traces, otlp_metrics, prefix, build, .. } = settings;
     vec![
         Box::new(Print::new(trace_printer, output)),
         Box::new(Prometheus::new(prometheus, internal_metrics, prefix, build)),
+        Box::new(Otlp::new(otlp, otlp_traces, otlp_metrics, prefix, build)),
     ]
 }
