@@ -328,15 +328,14 @@ mod tests {
         let whole = "POST /cart HTTP/1.1\r\nHost: shop\r\nContent-Length: 123\r\n\r\n";
         for cut in 0..whole.len() {
             let head = request(&whole.as_bytes()[..cut]);
-            match cut {
-                ..=5 => assert!(matches!(head, Err(Unreadable::Cut(_))), "{cut}"),
-                _ => {
-                    let head = head.unwrap();
-                    assert!(!head.whole && "/cart".starts_with(&*head.says.target.path), "{cut}");
-                    assert_eq!(head.body, Body::Unknown);
-                    assert!(matches!(head.says.body, None | Some(123)), "{cut}");
-                }
+            if cut <= "POST ".len() {
+                assert!(matches!(head, Err(Unreadable::Cut(_))), "{cut}");
+                continue;
             }
+            let head = head.unwrap();
+            assert!(!head.whole && "/cart".starts_with(&*head.says.target.path), "{cut}");
+            assert_eq!(head.body, Body::Unknown);
+            assert!(matches!(head.says.body, None | Some(123)), "{cut}");
         }
     }
 
