@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use vor_model::{Connection, Ending, Exchange, Interval, Mono, Origin, Side, Value};
-use vor_protocol::{Claim, Conversation, Opening, Protocol};
+use vor_protocol::claim::{Claimed, claim};
+use vor_protocol::{Conversation, Opening, Protocol};
 
 /// A connection that is followed.
 pub(super) struct Talk {
@@ -45,12 +46,10 @@ impl Talk {
         origin: &Origin,
         exchange: &Exchange,
     ) -> bool {
-        let rank = |found: Option<(_, Claim)>| found.map_or(Claim::No, |(_, claim)| claim);
-        let straight = surest(protocols, exchange);
-        let turned =
-            (rank(straight) < Claim::Sure).then(|| surest(protocols, &turn(exchange))).flatten();
-        let swapped = rank(turned) > rank(straight);
-        let Some((protocol, _)) = (if swapped { turned } else { straight }) else { return false };
+        let port = origin.conn.server(origin.side).port();
+        let Some(Claimed { protocol, swapped }) = claim(protocols, exchange, port) else {
+            return false;
+        };
         if swapped != self.swapped {
             self.side = self.side.other();
             self.swapped = swapped;
@@ -59,31 +58,6 @@ impl Talk {
         let about = Opening { side: self.side, conn: &origin.conn, from_start: origin.from_start };
         self.state = State::Open(protocol.open(&about));
         true
-    }
-}
-
-fn surest(
-    protocols: &[&'static dyn Protocol],
-    exchange: &Exchange,
-) -> Option<(&'static dyn Protocol, Claim)> {
-    let mut best: Option<(&'static dyn Protocol, Claim)> = None;
-    for protocol in protocols {
-        let claim = protocol.claim(exchange);
-        if claim > best.map_or(Claim::No, |(_, claim)| claim) {
-            best = Some((*protocol, claim));
-        }
-    }
-    best
-}
-
-/// The exchange as it looks when answers were taken for requests.
-fn turn(exchange: &Exchange) -> Exchange {
-    Exchange {
-        request: exchange.response.clone(),
-        request_len: exchange.response_len,
-        response: exchange.request.clone(),
-        response_len: exchange.request_len,
-        ..exchange.clone()
     }
 }
 
