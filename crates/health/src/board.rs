@@ -83,7 +83,9 @@ impl Board {
     /// Says what became of `unit`. True when that is news, so that the caller reports it once.
     pub fn judge(&self, unit: &'static str, verdict: Verdict) -> bool {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        verdicts.insert(unit, verdict.clone()).is_none_or(|before| before != verdict)
+        let news = verdicts.get(unit) != Some(&verdict);
+        verdicts.insert(unit, verdict);
+        news
     }
 
     /// All verdicts, sorted by unit.
