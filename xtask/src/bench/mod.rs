@@ -1,19 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Measurements: what vor costs, written into docs/performance.md and held against ceilings.
 
-use anyhow::Result;
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::repo::Repo;
+use crate::{exec, page, page::Table, repo::Repo};
+
+mod footprint;
+mod overhead;
 
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     /// Instructions per request, counted on an emulated processor
-    Overhead,
+    Overhead(overhead::Overhead),
+    /// Start, memory and size, on this machine
+    Footprint,
 }
 
-pub(crate) fn run(_repo: &Repo, what: &Bench) -> Result<bool> {
+pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
+    exec::run(repo.program("cargo").args(["build", "--release", "--package", "vor"]))?;
     match what {
-        Bench::Overhead => anyhow::bail!("not measured yet"),
+        Bench::Overhead(wanted) => overhead::run(repo, wanted),
+        Bench::Footprint => footprint::run(repo),
     }
+}
+
+/// The programs of tests/vm/overhead, compiled.
+struct Tools<'a> {
+    repo: &'a Repo,
+    folder: PathBuf,
+}
+
+impl<'a> Tools<'a> {
+    fn build(repo: &'a Repo) -> Result<Self> {
+        let tools = Self { repo, folder: repo.scratch().join("overhead") };
+        fs::create_dir_all(&tools.folder)?;
+        tools.compile("gcc", &["-static"], "server.c", "server")?;
+        tools.compile("gcc", &["-static"], "load.c", "load")?;
+        Ok(tools)
+    }
+
+    /// The empty programs of a door and what attaches them.
+    fn build_floor(&self, door: &str) -> Result<PathBuf> {
+        let object = format!("floor-{door}.o");
+        let define = format!("-DDOOR_{}", door.to_uppercase());
+        let include = format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH);
+        let bpf = ["-target", "bpf", "-g", "-c", &define, &include];
+        self.compile("clang-19", &bpf, "floor.bpf.c", &object)?;
+        self.compile("gcc", &["-lbpf"], "attach.c", "attach")?;
+        Ok(self.path(&object))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn compile(&self, compiler: &str, flags: &[&str], source: &str, to: &str) -> Result<()> {
+        let source = self.repo.root.join("tests/vm/overhead").join(source);
+        let mut command = self.repo.program(compiler);
+        exec::run(command.args(["-O2", "-o"]).arg(self.path(to)).arg(&source).args(flags))
+            .with_context(|| format!("compiling {}", source.display()))
+    }
+}
+
+/// Rewrites one table of docs/performance.md; columns this run did not measure stay.
+fn write(repo: &Repo, part: &str, change: impl FnOnce(&mut Table)) -> Result<()> {
+    let path = repo.root.join("docs/performance.md");
+    let mut table = Table::parse(&page::read(&path, part)?).or(&[""]);
+    change(&mut table);
+    page::write(&path, part, &table.render())
 }
