@@ -1,7 +1,219 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything that touches the kernel, and the C that runs in it.
+//!
+//! In: which processes to observe ([`Handle`]). Out: batches of [`Captured`] for the pipeline, [`Life`] for
+//! discovery. One thread owns all kernel objects, one reads all rings; nothing here waits for anybody else.
 
+mod admit;
 mod config;
+mod counters;
+mod hook;
+pub mod kernel;
+mod object;
+mod owner;
+mod ring;
+mod running;
+mod tracefs;
 pub mod tracers;
 
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::mpsc::Sender;
+use vor_health::{Board, Counter};
+use vor_model::{Captured, ConnId, Life, ProcessKey};
+
+use crate::admit::Admissions;
+use crate::owner::{Command, Owner};
+use crate::ring::Outlets;
+use crate::running::Refused;
+use crate::tracers::{Door, Mode};
+
+pub use admit::Descend;
 pub use config::{BatchLength, DoorSetting, ProbeConfig, RingSize};
+pub use counters::{COUNTED, Kept, LOST, LOST_BY_READER};
+pub use object::ObjectError;
+
+/// Commands that may wait for the thread that owns the kernel objects.
+const COMMANDS: usize = 4096;
+/// The stage under which commands are counted.
+const STAGE: &str = "probe";
+
+/// Why nothing can be observed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// Capabilities are missing.
+    #[error("{0} missing: run vor as root, or give its file the capabilities with setcap")]
+    Privilege(String),
+    /// The kernel does not describe its types.
+    #[error(
+        "the kernel gives no type information (BTF): vor needs a kernel built with CONFIG_DEBUG_INFO_BTF, \
+         as those of all current distributions are ({0})"
+    )]
+    NoBtf(String),
+    /// None of a unit's ways into the kernel works.
+    #[error("no door into the kernel opens for {unit}: {}; `vor check` says more", list(.refusals))]
+    NoDoor {
+        /// The unit.
+        unit: &'static str,
+        /// What was tried, and why it did not work.
+        refusals: Vec<Refusal>,
+    },
+    /// A unit does not hold what its description says: a defect of vor.
+    #[error("unit {unit} is broken: {error}")]
+    Unit {
+        /// The unit.
+        unit: &'static str,
+        /// How.
+        error: ObjectError,
+    },
+    /// Not one unit could be loaded.
+    #[error("no kernel program could be loaded; `vor check` says why")]
+    Nothing,
+    /// The machine has no room for a thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A way into the kernel that does not work.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// Which.
+    pub door: Option<Door>,
+    /// Why not.
+    pub why: String,
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self { door: refused.door, why: refused.why.to_string() }
+    }
+}
+
+fn list(refusals: &[Refusal]) -> String {
+    let one = |refusal: &Refusal| match refusal.door {
+        Some(door) => format!("{door}: {}", refusal.why),
+        None => refusal.why.clone(),
+    };
+    refusals.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// The kernel side at work, until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Probe {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Probe {
+    /// Brings all units into the kernel. Nothing is observed until it is admitted.
+    ///
+    /// Batches go to `captures`, process events to `life`; what finds them full is dropped and counted on
+    /// `board` as `lost.full` of its unit.
+    pub fn start(
+        config: &ProbeConfig,
+        board: Arc<Board>,
+        captures: Sender<Vec<Captured>>,
+        life: SyncSender<Life>,
+    ) -> Result<Self, ProbeError> {
+        kernel::require_privileges()?;
+        let (commands, told) = sync_channel(COMMANDS);
+        let (ready, opened) = sync_channel(1);
+        let count = |what| board.counter(STAGE, what);
+        let (taken, given, full) = (count("in"), count("out"), count("lost.full"));
+        let batch_length = config.batch_length.get();
+        let config = config.clone();
+        let work = move || {
+            let outlets = Outlets { captures, life, batch_length };
+            match Owner::open(&config, &board, outlets) {
+                Ok(owner) => {
+                    // The other end waits for exactly one word.
+                    let _ = ready.send(Ok(owner.admissions()));
+                    owner.run(&told);
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("vor-probe".into())
+            .spawn(work)
+            .map_err(ProbeError::Thread)?;
+        let admissions = opened.recv().map_err(|_| {
+            ProbeError::Thread(io::Error::other("it ended while it loaded kernel programs"))
+        })??;
+        let handle = Handle { commands, admissions, taken, given, full };
+        Ok(Self { handle, thread: Some(thread) })
+    }
+
+    /// A way to speak to it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Takes all programs out of the kernel, reads the rings a last time, and ends its threads.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        // Fails only when the thread has ended by itself.
+        let _ = self.handle.commands.send(Command::Stop);
+        if thread.join().is_err() {
+            tracing::error!("the thread that owns the kernel objects has panicked");
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Speaks to a [`Probe`]. Cheap to clone; nothing in it waits: a command for which the queue has no room is
+/// dropped and counted.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: SyncSender<Command>,
+    admissions: Arc<Admissions>,
+    taken: Counter,
+    given: Counter,
+    full: Counter,
+}
+
+impl Handle {
+    /// Observes a process from now on.
+    pub fn admit(&self, process: ProcessKey, descend: Descend) {
+        self.tell(Command::Admit(process, descend));
+    }
+
+    /// Observes a process no longer, and ends its exchanges.
+    pub fn retire(&self, process: ProcessKey) {
+        self.tell(Command::Retire(process));
+    }
+
+    /// Says what becomes of a connection.
+    pub fn judge(&self, conn: ConnId, mode: Mode) {
+        self.tell(Command::Judge(conn, mode));
+    }
+
+    /// Exchanges that the kernel has seen begin in an observed process. `None`: it is not observed, or gone.
+    #[must_use]
+    pub fn exchanges(&self, process: ProcessKey) -> Option<u64> {
+        self.admissions.exchanges(process)
+    }
+
+    fn tell(&self, command: Command) {
+        self.taken.inc();
+        match self.commands.try_send(command) {
+            Ok(()) => self.given.inc(),
+            Err(_full_or_gone) => self.full.inc(),
+        }
+    }
+}

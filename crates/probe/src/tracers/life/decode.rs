@@ -4,8 +4,8 @@
 use vor_model::{Captured, Life, LifeEvent, ProcessKey};
 use zerocopy::FromBytes;
 
-use crate::tracers::wire::{LIFE_EXEC, LIFE_EXIT, LIFE_FORK, LIFE_LISTEN, LifeRecord};
 use crate::tracers::DecodeError;
+use crate::tracers::wire::{LIFE_EXEC, LIFE_EXIT, LIFE_FORK, LIFE_LISTEN, LifeRecord};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
     let (record, _) = LifeRecord::read_from_prefix(bytes)

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The kernel side's counters (`bpf/lib/lost.h`) → the health board, under the unit's name.
+//!
+//! What the kernel side lost never came through the ring, so it is added to the stage's `in` as well: the stage
+//! keeps in = out + all lost.
+
+use std::sync::Arc;
+
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use vor_health::{Board, Counter};
+
+use crate::object::{Loaded, ObjectError};
+use crate::tracers::wire::{
+    COUNT_EXCHANGES_DROPPED, COUNT_EXCHANGES_ENDED, COUNT_EXCHANGES_OPENED, COUNT_STRAY_BYTES,
+    LOST_ADMIT, LOST_CALL, LOST_CONN_BUSY, LOST_CONN_FULL, LOST_RING_FULL, LOST_SEGMENTS,
+};
+
+/// The map that every object has.
+const MAP: &str = "counters";
+
+/// A counter of the kernel side.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// Its place in the map.
+    pub index: u32,
+    /// Its name on the board.
+    pub what: &'static str,
+    /// What it counts, and what to do about it.
+    pub meaning: &'static str,
+}
+
+/// Reasons for which the kernel side loses something.
+pub const LOST: [Kept; 6] = [
+    Kept {
+        index: LOST_RING_FULL,
+        what: "lost.ring_full",
+        meaning: "records that found the ring full: vor was too slow for a moment; raise `ebpf.ring_size`",
+    },
+    Kept {
+        index: LOST_CONN_BUSY,
+        what: "lost.conn_busy",
+        meaning: "operations on a connection that other threads were working on for too long",
+    },
+    Kept {
+        index: LOST_CONN_FULL,
+        what: "lost.conn_full",
+        meaning: "operations on connections beyond `ebpf.max_connections`",
+    },
+    Kept {
+        index: LOST_SEGMENTS,
+        what: "lost.segments",
+        meaning: "calls that moved more messages at once than are looked at",
+    },
+    Kept {
+        index: LOST_CALL,
+        what: "lost.call",
+        meaning: "calls that the kernel had no memory to remember",
+    },
+    Kept {
+        index: LOST_ADMIT,
+        what: "lost.admit",
+        meaning: "children of observed processes that the kernel had no memory to observe from their start",
+    },
+];
+
+/// What else the kernel side counts.
+pub const COUNTED: [Kept; 4] = [
+    Kept {
+        index: COUNT_EXCHANGES_OPENED,
+        what: "exchanges.opened",
+        meaning: "exchanges that began",
+    },
+    Kept {
+        index: COUNT_EXCHANGES_ENDED,
+        what: "exchanges.ended",
+        meaning: "exchanges that ended and were sent",
+    },
+    Kept {
+        index: COUNT_EXCHANGES_DROPPED,
+        what: "exchanges.dropped",
+        meaning: "exchanges that were open when user space decided about their connection",
+    },
+    Kept {
+        index: COUNT_STRAY_BYTES,
+        what: "stray",
+        meaning: "operations whose bytes belong to no exchange",
+    },
+];
+
+/// Reasons for which the reader of the rings loses something.
+pub const LOST_BY_READER: [(&str, &str); 2] = [
+    ("lost.full", "captures that found the queue in front of the pipeline or of discovery full"),
+    ("lost.decode", "records that do not read as what their unit sends: a defect of vor"),
+];
+
+/// One object's counters.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    map: MapHandle,
+    stage: &'static str,
+    board: Arc<Board>,
+    taken: Counter,
+    lost: Vec<(u32, Counter)>,
+}
+
+impl Counters {
+    pub(crate) fn new(
+        object: &Loaded,
+        stage: &'static str,
+        board: &Arc<Board>,
+    ) -> Result<Self, ObjectError> {
+        let of = |kept: &Kept| (kept.index, board.counter(stage, kept.what));
+        Ok(Self {
+            map: object.map(MAP)?,
+            stage,
+            board: Arc::clone(board),
+            taken: board.counter(stage, "in"),
+            lost: LOST.iter().map(of).collect(),
+        })
+    }
+
+    /// Copies the kernel's counts to the board.
+    pub(crate) fn copy(&self) {
+        for (index, counter) in &self.lost {
+            let now = self.read(*index);
+            self.taken.add(now.saturating_sub(counter.get()));
+            counter.set(now);
+        }
+        for kept in COUNTED {
+            // What a unit never counts is not shown for it.
+            let now = self.read(kept.index);
+            if now > 0 {
+                self.board.counter(self.stage, kept.what).set(now);
+            }
+        }
+    }
+
+    /// Exchanges that have begun.
+    pub(crate) fn opened(&self) -> u64 {
+        self.read(COUNT_EXCHANGES_OPENED)
+    }
+
+    fn read(&self, index: u32) -> u64 {
+        let Ok(Some(per_cpu)) = self.map.lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY) else {
+            return 0;
+        };
+        let number = |bytes: &Vec<u8>| bytes.first_chunk().copied().map_or(0, u64::from_ne_bytes);
+        per_cpu.iter().map(number).sum()
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`Hook`] (data) → a link in the kernel. The only file that attaches programs.
+
+use std::io;
+use std::mem;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::rc::Rc;
+
+use libbpf_rs::btf::Btf;
+use libbpf_rs::{Link, ProgramMut};
+use libbpf_sys::{PERF_TYPE_TRACEPOINT, perf_event_attr};
+
+use crate::object::{Loaded, ObjectError, has_function, heard};
+use crate::tracefs::Tracefs;
+use crate::tracers::{At, Hook, Need};
+
+/// Calls of one function that may be under way at once before return probes miss some. The kernel's own
+/// choice, twice the number of CPUs, is less than the threads that wait in one receiving call.
+const MAX_ACTIVE: u32 = 1024;
+/// First letters of the group that names our dynamic probes.
+const GROUP: &str = "vor_";
+/// `PERF_FLAG_FD_CLOEXEC` of `perf_event_open(2)`.
+const FD_CLOEXEC: libc::c_ulong = 1 << 3;
+
+/// Attaches programs, and knows what that takes.
+pub(crate) struct Hooks<'a> {
+    kernel: &'a Btf<'a>,
+    tracefs: io::Result<Rc<Tracefs>>,
+}
+
+/// A program in its place, until dropped. The fields are dropped in this order: a probe that is in use cannot
+/// be removed.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    _link: Link,
+    _probe: Option<Probe>,
+}
+
+impl<'a> Hooks<'a> {
+    pub(crate) fn new(kernel: &'a Btf<'a>) -> Self {
+        Self { kernel, tracefs: Tracefs::open().map(Rc::new) }
+    }
+
+    /// Attaches one program. `None`: it is optional, and the kernel does not have the place.
+    pub(crate) fn attach(
+        &self,
+        object: &Loaded,
+        hook: &Hook,
+    ) -> Result<Option<Attached>, ObjectError> {
+        let program = object.program(hook.program)?;
+        if hook.need == Need::Optional && !self.has(&program, hook.at) {
+            return Ok(None);
+        }
+        heard(|| self.link(&program, hook)).map(Some).map_err(|(error, log)| ObjectError::Attach {
+            program: hook.program,
+            error: error.to_string(),
+            log,
+        })
+    }
+
+    fn has(&self, program: &ProgramMut<'_>, at: At) -> bool {
+        match at {
+            // Decided when the object was loaded.
+            At::Section => program.autoload(),
+            At::Tracepoint { category, event } => {
+                self.tracefs().is_ok_and(|tracefs| tracefs.id(category, event).is_ok())
+            }
+            At::Kprobe(function) | At::Kretprobe(function) => has_function(self.kernel, function),
+        }
+    }
+
+    fn link(&self, program: &ProgramMut<'_>, hook: &Hook) -> io::Result<Attached> {
+        match hook.at {
+            At::Section => plain(program.attach().map_err(io::Error::other)?),
+            At::Tracepoint { category, event } => {
+                plain(at_tracepoint(program, self.tracefs()?.id(category, event)?)?)
+            }
+            At::Kprobe(function) => {
+                plain(program.attach_kprobe(false, function).map_err(io::Error::other)?)
+            }
+            At::Kretprobe(function) => {
+                let probe = Probe::at_return(Rc::clone(self.tracefs()?), hook.program, function)?;
+                let link = at_tracepoint(program, probe.id()?)?;
+                Ok(Attached { _link: link, _probe: Some(probe) })
+            }
+        }
+    }
+
+    fn tracefs(&self) -> io::Result<&Rc<Tracefs>> {
+        self.tracefs.as_ref().map_err(|error| io::Error::other(format!("no tracefs: {error}")))
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an arm of a match whose other arms can fail")]
+fn plain(link: Link) -> io::Result<Attached> {
+    Ok(Attached { _link: link, _probe: None })
+}
+
+/// Attaches to a tracepoint by its number: libbpf would look for tracefs at its usual mount points only.
+fn at_tracepoint(program: &ProgramMut<'_>, id: u64) -> io::Result<Link> {
+    let event = perf_event(id)?.into_raw_fd();
+    program.attach_perf_event(event).map_err(|error| {
+        // SAFETY: `event` came from `into_raw_fd` above; libbpf takes it over only when it succeeds.
+        drop(unsafe { OwnedFd::from_raw_fd(event) });
+        io::Error::other(error)
+    })
+}
+
+/// The event that stands for tracepoint `id` on all CPUs: a program attached to one is run for each.
+fn perf_event(id: u64) -> io::Result<OwnedFd> {
+    // SAFETY: all zero is a valid value of this struct of numbers, and means "no option".
+    let mut attr: perf_event_attr = unsafe { mem::zeroed() };
+    attr.type_ = PERF_TYPE_TRACEPOINT;
+    attr.size = u32::try_from(mem::size_of::<perf_event_attr>()).map_err(io::Error::other)?;
+    attr.config = id;
+    // SAFETY: the kernel reads `attr.size` bytes of `attr`, which outlives the call.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const attr, -1, 0, -1, FD_CLOEXEC) };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given this descriptor to us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A dynamic probe at a function's return, in tracefs because only there the number of calls under way can be
+/// chosen. Removed when dropped.
+#[derive(Debug)]
+struct Probe {
+    tracefs: Rc<Tracefs>,
+    group: String,
+    event: String,
+}
+
+impl Probe {
+    fn at_return(tracefs: Rc<Tracefs>, program: &str, function: &str) -> io::Result<Self> {
+        let group = format!("{GROUP}{}", std::process::id());
+        let event = format!("{program}_{function}");
+        tracefs.write_kprobe(&format!("r{MAX_ACTIVE}:{group}/{event} {function}\n"))?;
+        Ok(Self { tracefs, group, event })
+    }
+
+    fn id(&self) -> io::Result<u64> {
+        self.tracefs.id(&self.group, &self.event)
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let line = format!("-:{}/{}\n", self.group, self.event);
+        if let Err(error) = self.tracefs.write_kprobe(&line) {
+            tracing::warn!(probe = %line.trim(), %error, "not removed");
+        }
+    }
+}
+
+/// Removes what an earlier vor that was killed has left behind. The kernel keeps what is still in use.
+pub(crate) fn remove_leftovers() {
+    let Ok(tracefs) = Tracefs::open() else { return };
+    let Ok(probes) = tracefs.kprobes() else { return };
+    for name in probes.lines().filter_map(leftover) {
+        if tracefs.write_kprobe(&format!("-:{name}\n")).is_ok() {
+            tracing::debug!(probe = name, "removed a probe that was left behind");
+        }
+    }
+}
+
+/// The name `GROUP/EVENT` in a line of `kprobe_events`, if the probe is a vor's: `r1024:vor_7/name function`.
+fn leftover(line: &str) -> Option<&str> {
+    let (_, named) = line.split_once(':')?;
+    let name = named.split_whitespace().next()?;
+    let pid = name.strip_prefix(GROUP)?.split('/').next()?;
+    pid.parse::<u32>().is_ok().then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_probes_of_a_vor_are_leftovers() {
+        assert_eq!(leftover("r1024:vor_7/sent_f inet_sendmsg"), Some("vor_7/sent_f"));
+        for line in ["p:kprobes/p_do_exit do_exit", "r4:vor_x/y z", "", "p:voracious/y z"] {
+            assert_eq!(leftover(line), None, "{line}");
+        }
+    }
+}

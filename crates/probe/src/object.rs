@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Opens, sizes, shares and loads kernel objects. One object is one fate: it is there as a whole or not at all.
+//!
+//! Maps named `vor_…` are one kernel map in all objects: the first object's, handed to the others by descriptor.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Once;
+
+use libbpf_rs::btf::{Btf, types};
+use libbpf_rs::{MapCore, MapHandle, ObjectBuilder, OpenObject, PrintLevel, ProgramMut, set_print};
+
+use crate::config::ProbeConfig;
+use crate::tracers::{At, Need, Object, Unit};
+
+/// First letters of the names of maps that objects share.
+const SHARED: &str = "vor_";
+/// Lines of the verifier's log that go into an error.
+const LOG_LINES: usize = 6;
+
+/// Why an object is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// The file is not an object, or not one that this libbpf reads.
+    #[error("cannot open the object: {0}")]
+    Open(String),
+    /// A map cannot be made as asked.
+    #[error("cannot prepare map {map}: {error}")]
+    Map {
+        /// The map.
+        map: String,
+        /// Why not.
+        error: String,
+    },
+    /// The kernel refuses a program or a map.
+    #[error("the kernel refuses to load it: {error}{}", tail(.log))]
+    Load {
+        /// What it says.
+        error: String,
+        /// The last lines that libbpf and the verifier said.
+        log: Vec<String>,
+    },
+    /// A name in the unit's description is not in its object.
+    #[error("{0} is not in the object")]
+    Name(&'static str),
+    /// A program cannot be attached.
+    #[error("cannot attach {program}: {error}{}", tail(.log))]
+    Attach {
+        /// The program.
+        program: &'static str,
+        /// Why not.
+        error: String,
+        /// The last lines that libbpf said.
+        log: Vec<String>,
+    },
+}
+
+fn tail(log: &[String]) -> String {
+    log.iter().flat_map(|line| ["; ", line]).collect()
+}
+
+/// What objects share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    maps: BTreeMap<String, OwnedFd>,
+}
+
+/// An object in the kernel.
+#[derive(Debug)]
+pub(crate) struct Loaded(libbpf_rs::Object);
+
+impl Loaded {
+    /// Loads `object` of `unit`. Optional programs whose place the kernel does not have are left out.
+    pub(crate) fn load(
+        unit: &Unit,
+        object: &Object,
+        config: &ProbeConfig,
+        kernel: &Btf<'_>,
+        shared: &mut Shared,
+    ) -> Result<Self, ObjectError> {
+        listen();
+        let mut open =
+            heard(|| ObjectBuilder::default().name(unit.name)?.open_memory(object.bytes))
+                .map_err(|(error, log)| ObjectError::Open(format!("{error:#}{}", tail(&log))))?;
+        size(&mut open, &(unit.sizes)(config))?;
+        share(&mut open, shared)?;
+        leave_out(&mut open, object, kernel);
+        let loaded = heard(|| open.load())
+            .map_err(|(error, log)| ObjectError::Load { error: format!("{error:#}"), log })?;
+        remember(&loaded, shared)?;
+        Ok(Self(loaded))
+    }
+
+    /// The map `name`, by a descriptor of its own.
+    pub(crate) fn map(&self, name: &'static str) -> Result<MapHandle, ObjectError> {
+        let map = self.0.maps().find(|map| map.name() == name).ok_or(ObjectError::Name(name))?;
+        MapHandle::try_from(&map)
+            .map_err(|error| ObjectError::Map { map: name.to_owned(), error: error.to_string() })
+    }
+
+    /// The program `name`.
+    pub(crate) fn program(&self, name: &'static str) -> Result<ProgramMut<'_>, ObjectError> {
+        self.0.progs_mut().find(|program| program.name() == name).ok_or(ObjectError::Name(name))
+    }
+}
+
+fn size(open: &mut OpenObject, sizes: &[(&'static str, u32)]) -> Result<(), ObjectError> {
+    for (name, entries) in sizes {
+        let mut map =
+            open.maps_mut().find(|map| map.name() == *name).ok_or(ObjectError::Name(name))?;
+        map.set_max_entries(*entries).map_err(|error| ObjectError::Map {
+            map: (*name).to_owned(),
+            error: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+fn share(open: &mut OpenObject, shared: &Shared) -> Result<(), ObjectError> {
+    for mut map in open.maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        if let Some(fd) = shared.maps.get(&name) {
+            map.reuse_fd(fd.as_fd())
+                .map_err(|error| ObjectError::Map { map: name, error: error.to_string() })?;
+        }
+    }
+    Ok(())
+}
+
+fn remember(loaded: &libbpf_rs::Object, shared: &mut Shared) -> Result<(), ObjectError> {
+    for map in loaded.maps() {
+        let name = map.name().to_string_lossy().into_owned();
+        if !name.starts_with(SHARED) || shared.maps.contains_key(&name) {
+            continue;
+        }
+        let fd = map
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| ObjectError::Map { map: name.clone(), error: error.to_string() })?;
+        shared.maps.insert(name, fd);
+    }
+    Ok(())
+}
+
+/// Does not load optional programs for functions that this kernel does not have: one of them would take the
+/// whole object down.
+fn leave_out(open: &mut OpenObject, object: &Object, kernel: &Btf<'_>) {
+    let optional = |name: &std::ffi::OsStr| {
+        object.hooks.iter().any(|hook| {
+            hook.program == name && hook.need == Need::Optional && matches!(hook.at, At::Section)
+        })
+    };
+    for mut program in open.progs_mut() {
+        let section = program.section().to_string_lossy().into_owned();
+        let function = section.split_once('/').map_or("", |(_, function)| function);
+        if optional(program.name()) && !has_function(kernel, function) {
+            program.set_autoload(false);
+        }
+    }
+}
+
+/// Whether the kernel has a function of this name that programs can be attached to.
+pub(crate) fn has_function(kernel: &Btf<'_>, name: &str) -> bool {
+    kernel.type_by_name::<types::Func<'_>>(name).is_some()
+}
+
+thread_local! {
+    /// What libbpf has said on this thread since [`heard`] began to listen. libbpf has one callback per
+    /// process and calls it on the thread that called libbpf.
+    static SAID: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps libbpf's messages off standard error.
+pub(crate) fn listen() {
+    static ONCE: Once = Once::new();
+    fn note(_: PrintLevel, message: String) {
+        SAID.with_borrow_mut(|said| said.push(message));
+    }
+    ONCE.call_once(|| {
+        set_print(Some((PrintLevel::Warn, note)));
+    });
+}
+
+/// Runs `act`; when it fails, gives the last lines that libbpf said about it.
+pub(crate) fn heard<T, E>(act: impl FnOnce() -> Result<T, E>) -> Result<T, (E, Vec<String>)> {
+    SAID.take();
+    act().map_err(|error| {
+        let said = SAID.take();
+        tracing::debug!(log = said.concat(), "libbpf");
+        (error, last_lines(&said.concat()))
+    })
+}
+
+fn last_lines(said: &str) -> Vec<String> {
+    // The frame around the verifier's log, and libbpf's repetitions of the same failure after it.
+    let says = |line: &&str| !line.is_empty() && !line.contains("PROG LOAD LOG");
+    let lines: Vec<_> = said.lines().map(str::trim).filter(says).collect();
+    lines.iter().skip(lines.len().saturating_sub(LOG_LINES)).map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_carries_the_last_lines_of_the_log() {
+        let log = last_lines("a\n\nb\n-- END PROG LOAD LOG --\nc\nd\ne\nf\ng\n");
+        assert_eq!(log, ["b", "c", "d", "e", "f", "g"]);
+        let error = ObjectError::Load { error: "no".into(), log };
+        assert_eq!(error.to_string(), "the kernel refuses to load it: no; b; c; d; e; f; g");
+    }
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One thread drains all rings.
+//!
+//! In: records of every loaded unit. Out: batches of captures for the pipeline, process events for discovery;
+//! neither is waited for: what finds a full queue is dropped and counted.
+//! The kernel side does not wake the reader, because that would cost the observed program; the thread looks by
+//! itself, often while records come and rarely while none do. A ring past its high-water mark does wake it.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::Errno;
+use tokio::sync::mpsc::Sender;
+use vor_health::{Board, Counter};
+use vor_model::{Captured, Life};
+
+use crate::tracers::{DecodeError, Unit};
+
+/// Time between two looks while records come.
+const BUSY: Duration = Duration::from_millis(5);
+/// Longest time between two looks. A wake-up costs about 5,000 instructions.
+const IDLE: Duration = Duration::from_millis(50);
+/// What a wake-up is about.
+const RING: epoll::EventData = epoll::EventData::new_u64(0);
+const STOP: epoll::EventData = epoll::EventData::new_u64(1);
+
+/// A ring and how to read it.
+pub(crate) struct Ring {
+    pub(crate) unit: &'static Unit,
+    pub(crate) map: MapHandle,
+}
+
+/// Where captures go.
+pub(crate) struct Outlets {
+    pub(crate) captures: Sender<Vec<Captured>>,
+    pub(crate) life: SyncSender<Life>,
+    pub(crate) batch_length: usize,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    thread: JoinHandle<()>,
+    stop: OwnedFd,
+}
+
+impl Drain {
+    pub(crate) fn start(rings: Vec<Ring>, outlets: Outlets, board: &Board) -> io::Result<Self> {
+        let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
+        let stopped = stop.try_clone()?;
+        let counts: Vec<_> = rings.iter().map(|ring| Counts::new(board, ring.unit.name)).collect();
+        let thread = thread::Builder::new().name("vor-ring".into()).spawn(move || {
+            if let Err(error) = drain(&rings, counts, outlets, &stopped) {
+                tracing::error!(%error, "rings are no longer read");
+            }
+        })?;
+        Ok(Self { thread, stop })
+    }
+
+    /// Drains the rings a last time and ends. Programs should be detached before.
+    pub(crate) fn stop(self) {
+        // Cannot block or fail: the counter of a fresh eventfd has room.
+        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that reads rings has panicked");
+        }
+    }
+}
+
+/// Counters of one unit: in = out + all lost.
+#[derive(Debug, Clone)]
+struct Counts {
+    taken: Counter,
+    given: Counter,
+    full: Counter,
+    decode: Counter,
+}
+
+impl Counts {
+    fn new(board: &Board, stage: &'static str) -> Self {
+        Self {
+            taken: board.counter(stage, "in"),
+            given: board.counter(stage, "out"),
+            full: board.counter(stage, "lost.full"),
+            decode: board.counter(stage, "lost.decode"),
+        }
+    }
+}
+
+fn drain(
+    rings: &[Ring],
+    counts: Vec<Counts>,
+    outlets: Outlets,
+    stopped: &OwnedFd,
+) -> io::Result<()> {
+    let wakes = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&wakes, stopped, STOP, epoll::EventFlags::IN)?;
+    let outlets = Rc::new(outlets);
+    let mut builder = RingBufferBuilder::new();
+    let mut sinks = Vec::new();
+    for (ring, counts) in rings.iter().zip(counts) {
+        // Edges: a ring that is seldom empty would otherwise be reported at each look.
+        let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&wakes, ring.map.as_fd(), RING, edges)?;
+        let sink = Rc::new(RefCell::new(Sink {
+            decode: ring.unit.decode,
+            counts,
+            batch: Vec::new(),
+            outlets: Rc::clone(&outlets),
+        }));
+        sinks.push(Rc::clone(&sink));
+        let take = move |record: &[u8]| {
+            sink.borrow_mut().take(record);
+            0
+        };
+        builder.add(&ring.map, take).map_err(io::Error::other)?;
+    }
+    let buffers = builder.build().map_err(io::Error::other)?;
+    let mut pause = BUSY;
+    loop {
+        let stop = wait(&wakes, pause)?;
+        let taken = look(&buffers, &sinks)?;
+        if stop {
+            return Ok(());
+        }
+        pause = if taken { BUSY } else { (pause * 2).min(IDLE) };
+    }
+}
+
+/// Waits for the next look; true when the thread is to end.
+fn wait(wakes: &OwnedFd, pause: Duration) -> io::Result<bool> {
+    let pause = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
+    let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: RING }; 8];
+    match epoll::wait(wakes, &mut events, Some(&pause)) {
+        Ok(woken) => Ok(events.iter().take(woken).any(|event| event.data.u64() == STOP.u64())),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes all there is; true when that was something.
+fn look(buffers: &RingBuffer<'_>, sinks: &[Rc<RefCell<Sink>>]) -> io::Result<bool> {
+    let taken = buffers.consume_raw();
+    for sink in sinks {
+        sink.borrow_mut().flush();
+    }
+    if taken < 0 {
+        return Err(io::Error::from_raw_os_error(-taken));
+    }
+    Ok(taken > 0)
+}
+
+/// One unit's captures on their way.
+struct Sink {
+    decode: fn(&[u8]) -> Result<Captured, DecodeError>,
+    counts: Counts,
+    batch: Vec<Captured>,
+    outlets: Rc<Outlets>,
+}
+
+impl Sink {
+    fn take(&mut self, record: &[u8]) {
+        self.counts.taken.inc();
+        match (self.decode)(record) {
+            Ok(Captured::Life(life)) => self.give_life(life),
+            Ok(captured) => {
+                self.batch.push(captured);
+                if self.batch.len() >= self.outlets.batch_length {
+                    self.flush();
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "record not read");
+                self.counts.decode.inc();
+            }
+        }
+    }
+
+    fn give_life(&self, life: Life) {
+        match self.outlets.life.try_send(life) {
+            Ok(()) => self.counts.given.inc(),
+            Err(_full_or_gone) => self.counts.full.inc(),
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let n = u64::try_from(self.batch.len()).unwrap_or(u64::MAX);
+        match self.outlets.captures.try_send(mem::take(&mut self.batch)) {
+            Ok(()) => self.counts.given.add(n),
+            Err(_full_or_gone) => self.counts.full.add(n),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The kernel's list of tracepoints and dynamic probes.
+//!
+//! Where tracefs is mounted that mount is used; otherwise a mount that is attached nowhere, seen by nobody else
+//! and gone when its descriptor is closed.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, open, openat};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
+/// Where distributions mount it.
+const MOUNTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+/// The list of dynamic probes, which is also how they are made and removed.
+const KPROBES: &str = "kprobe_events";
+
+/// An open tracefs.
+#[derive(Debug)]
+pub(crate) struct Tracefs(OwnedFd);
+
+impl Tracefs {
+    pub(crate) fn open() -> io::Result<Self> {
+        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for mount in MOUNTS {
+            let Ok(root) = open(mount, directory, Mode::empty()) else { continue };
+            if openat(&root, "events", directory, Mode::empty()).is_ok() {
+                return Ok(Self(root));
+            }
+        }
+        let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(context.as_fd())?;
+        let root = fsmount(
+            context.as_fd(),
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_NOSUID,
+        )?;
+        Ok(Self(root))
+    }
+
+    /// The number by which `perf_event_open` knows a tracepoint.
+    pub(crate) fn id(&self, category: &str, event: &str) -> io::Result<u64> {
+        let path = format!("events/{category}/{event}/id");
+        let mut text = String::new();
+        self.file(&path, OFlags::RDONLY)?.read_to_string(&mut text)?;
+        text.trim().parse().map_err(|_| io::Error::other(format!("{path} is not a number")))
+    }
+
+    /// Defined dynamic probes, one per line.
+    pub(crate) fn kprobes(&self) -> io::Result<String> {
+        let mut text = String::new();
+        self.file(KPROBES, OFlags::RDONLY)?.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// Defines or removes one dynamic probe (Documentation/trace/kprobetrace.rst).
+    pub(crate) fn write_kprobe(&self, line: &str) -> io::Result<()> {
+        self.file(KPROBES, OFlags::WRONLY | OFlags::APPEND)?.write_all(line.as_bytes())
+    }
+
+    fn file(&self, path: &str, access: OFlags) -> io::Result<File> {
+        Ok(openat(&self.0, path, access | OFlags::CLOEXEC, Mode::empty())?.into())
+    }
+}
+
+/// Whether a file exists, for findings about the kernel.
+pub(crate) fn exists(path: &str) -> bool {
+    rustix::fs::statat(CWD, path, rustix::fs::AtFlags::empty()).is_ok()
+}
