@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The programs that are observed: where they are, and how those that need a compiler are built.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/apps");
+const C: [&str; 4] = ["epoll", "prefork", "uring", "ways"];
+const GO: [(&str, &str); 2] = [("web", "go/web.go"), ("stock", "shop/stock/stock.go")];
+const SCRIPTS: [&str; 6] = [
+    "python/server.py",
+    "python/threads.py",
+    "node/server.js",
+    "node/client.js",
+    "shop/orders.py",
+    "shop/catalog.js",
+];
+
+/// A folder with all of them.
+#[derive(Debug, Clone)]
+pub struct Apps {
+    dir: PathBuf,
+}
+
+impl Apps {
+    /// Takes what an earlier `build` put into `dir`.
+    pub fn at(dir: &Path) -> Result<Self> {
+        let dir = dir.canonicalize().with_context(|| format!("opening {}", dir.display()))?;
+        ensure!(dir.join("epoll").is_file(), "{} holds no built programs", dir.display());
+        Ok(Self { dir })
+    }
+
+    /// Builds everything into `dir`. Without Go, its programs are left out.
+    pub fn build(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+        let sources = Path::new(SOURCES);
+        for name in C {
+            let mut cc = Command::new("cc");
+            cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
+            run(cc.arg(dir.join(name)).arg(sources.join(format!("c/{name}.c"))))?;
+        }
+        for (name, source) in GO {
+            if find("go").is_none() {
+                continue;
+            }
+            let mut go = Command::new("go");
+            go.env("GO111MODULE", "off").env("CGO_ENABLED", "0").args(["build", "-o"]);
+            run(go.arg(dir.join(name)).arg(sources.join(source)))?;
+        }
+        for script in SCRIPTS {
+            let name = Path::new(script);
+            let to = dir.join(script.replace('/', "-"));
+            fs::copy(sources.join(name), &to).with_context(|| format!("copying {script}"))?;
+        }
+        Self::at(dir)
+    }
+
+    /// A built program.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.dir.join(name))
+    }
+
+    /// Whether a built program exists.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.dir.join(name).is_file()
+    }
+
+    /// A script, run by `python3`.
+    pub fn python(&self, script: &str) -> Result<Command> {
+        let mut command = python()?;
+        command.arg(self.dir.join(script.replace('/', "-")));
+        Ok(command)
+    }
+
+    /// A script, run by `node`.
+    pub fn node(&self, script: &str) -> Result<Command> {
+        let mut command = Command::new(find("node").context("node is not installed")?);
+        command.arg(self.dir.join(script.replace('/', "-")));
+        Ok(command)
+    }
+}
+
+/// The Python interpreter itself: what is first on the path may be a script that looks for it.
+pub fn python() -> Result<Command> {
+    let system = Path::new("/usr/bin/python3");
+    if system.exists() {
+        return Ok(Command::new(system));
+    }
+    let ask = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    let said = String::from_utf8(ask.context("python3 is not installed")?.stdout)?;
+    Ok(Command::new(said.trim()))
+}
+
+/// Where the shell would find `program`.
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
+    let places = std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
+    std::env::split_paths(&places)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|place| place.join(program))
+        .find(|path| path.is_file())
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status();
+    let status = status.with_context(|| format!("starting {}", command.get_program().display()))?;
+    ensure!(status.success(), "{command:?} failed");
+    Ok(())
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The agent under test: its settings, its process, what it says.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+
+use crate::printed::{self, Line};
+use crate::program::Program;
+use crate::scrape::{self, Sample};
+use crate::until::until;
+
+/// How long vor may take to stop.
+const STOP: Duration = Duration::from_secs(3);
+
+/// Environment of one vor.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    /// Observes whoever listens on `port`.
+    #[must_use]
+    pub fn port(port: u16) -> Self {
+        Self::default().with("BEYLA_OPEN_PORT", port)
+    }
+
+    /// Takes a settings file.
+    #[must_use]
+    pub fn file(path: &Path) -> Self {
+        Self::default().with("BEYLA_CONFIG_PATH", path.display())
+    }
+
+    /// One more variable; the last of a name wins.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "callers read better without references")]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// One more variable, unless it is set already.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "callers read better without references")]
+    pub fn or(self, name: &str, value: impl ToString) -> Self {
+        if self.get(name).is_some() { self } else { self.with(name, value) }
+    }
+
+    /// The value of a variable.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A command for `vor` with these variables and no other settings.
+    #[must_use]
+    pub fn command(&self, vor: &Path) -> Command {
+        let mut command = Command::new(vor);
+        let kept = ["PATH", "HOME", "TZ"].map(|name| (name, std::env::var_os(name)));
+        command.env_clear();
+        command.envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        command.envs(self.0.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// A running vor.
+pub struct Vor {
+    program: Program,
+    own_metrics: u16,
+}
+
+impl Vor {
+    /// Starts `vor` without a subcommand.
+    pub fn start(vor: &Path, settings: &Settings, own_metrics: u16, dir: &Path) -> Result<Self> {
+        let settings = settings
+            .clone()
+            .with("BEYLA_INTERNAL_METRICS_EXPORTER", "prometheus")
+            .with("BEYLA_INTERNAL_METRICS_PROMETHEUS_PORT", own_metrics);
+        let program = Program::start("vor", &mut settings.command(vor), dir)?;
+        Ok(Self { program, own_metrics })
+    }
+
+    /// Waits until it says that it observes `pid`.
+    pub fn observes(&mut self, pid: u32, limit: Duration) -> Result<()> {
+        let token = format!("pid={pid}");
+        until(format!("vor observes pid {pid}"), limit, || {
+            self.runs()?;
+            let log = self.log()?;
+            let of_pid = |line: &str| {
+                line.contains("observing") && line.split_whitespace().any(|word| word == token)
+            };
+            Ok(log.lines().any(of_pid))
+        })
+    }
+
+    /// Fails when it has ended.
+    pub fn runs(&mut self) -> Result<()> {
+        if let Some(status) = self.program.ended()? {
+            bail!("vor ended by itself: {status}");
+        }
+        Ok(())
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> Result<String> {
+        self.program.stderr()
+    }
+
+    /// What it wrote to standard output so far.
+    pub fn output(&self) -> Result<String> {
+        self.program.stdout()
+    }
+
+    /// The spans it printed so far; a line that is still being written is left out.
+    pub fn printed(&self) -> Result<Vec<Line>> {
+        let output = self.output()?;
+        let whole = output.rfind('\n').and_then(|end| output.get(..end)).unwrap_or_default();
+        whole.lines().map(printed::parse).collect()
+    }
+
+    /// Its own metrics.
+    pub fn own_metrics(&self) -> Result<Vec<Sample>> {
+        scrape::parse(&scrape::get(self.own_metrics, "/internal/metrics")?)
+    }
+
+    /// Resident memory, bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmRSS")?;
+        Ok(kib.trim().parse::<u64>()? * 1024)
+    }
+
+    /// Tells it to stop and demands that it does, in time and in order.
+    pub fn stop(&mut self, patience: u32) -> Result<()> {
+        self.runs()?;
+        self.program.signal(Signal::TERM)?;
+        let status = self.program.wait(STOP * patience)?;
+        ensure!(status.code() == Some(0), "vor stopped with {status}");
+        ensure!(!self.log()?.contains("panicked at"), "vor panicked");
+        Ok(())
+    }
+}
