@@ -162,10 +162,10 @@ impl Watched {
         let name = running.unit.name;
         let counters =
             running.counters(board).map_err(|error| ProbeError::Unit { unit: name, error })?;
-        if board.judge(name, Verdict::Active) {
-            if let Some(door) = running.door {
-                tracing::info!(unit = name, %door, "attached");
-            }
+        if board.judge(name, Verdict::Active)
+            && let Some(door) = running.door
+        {
+            tracing::info!(unit = name, %door, "attached");
         }
         Ok(Self { running, counters, open: Cell::new(0), opened: Cell::new(0) })
     }
