@@ -41,14 +41,15 @@ impl Outlet {
     pub fn open(&mut self, name: &'static str) -> Inbox {
         let (inbox, batches) = mpsc::channel(self.depth);
         let count = |what| self.board.counter(name, what);
+        let gone = count("lost.gone");
         self.doors.push(Door {
             inbox,
             taken: count("in"),
             full: count("lost.full"),
-            gone: count("lost.gone"),
+            gone: gone.clone(),
             waiting: count("waiting"),
         });
-        Inbox { batches }
+        Inbox { batches, gone }
     }
 
     /// Something that ends when this outlet is dropped.
@@ -66,7 +67,7 @@ impl Outlet {
             return spans.clear();
         }
         let batch: Batch = spans.drain(..).collect();
-        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let count = count(&batch);
         for door in &self.doors {
             door.taken.add(count);
             match door.inbox.try_send(Arc::clone(&batch)) {
@@ -81,9 +82,14 @@ impl Outlet {
     }
 }
 
-/// Where one exporter finds its spans.
+fn count(batch: &Batch) -> u64 {
+    u64::try_from(batch.len()).unwrap_or(u64::MAX)
+}
+
+/// Where one exporter finds its spans. What is left in it when it is dropped counts as `lost.gone`.
 pub struct Inbox {
     batches: mpsc::Receiver<Batch>,
+    gone: Counter,
 }
 
 impl Inbox {
@@ -95,6 +101,15 @@ impl Inbox {
     /// The next batch if one is there already.
     pub fn try_recv(&mut self) -> Option<Batch> {
         self.batches.try_recv().ok()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.batches.close();
+        while let Some(batch) = self.try_recv() {
+            self.gone.add(count(&batch));
+        }
     }
 }
 
@@ -146,9 +161,11 @@ mod tests {
     async fn an_exporter_that_gave_up_is_counted_and_the_end_is_told() {
         let board = Board::new();
         let mut outlet = Outlet::new(2, Arc::clone(&board));
-        drop(outlet.open("gone"));
+        let inbox = outlet.open("gone");
+        outlet.put(&mut spans(2));
+        drop(inbox);
         outlet.put(&mut spans(3));
-        assert_eq!(board.counter("gone", "lost.gone").get(), 3);
+        assert_eq!(board.counter("gone", "lost.gone").get(), 5);
         let mut closing = outlet.closing();
         drop(outlet);
         closing.wait().await;

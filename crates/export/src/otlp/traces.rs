@@ -133,14 +133,6 @@ impl Gather {
     }
 }
 
-impl Drop for Gather {
-    fn drop(&mut self) {
-        while let Some(batch) = self.inbox.try_recv() {
-            self.push(batch);
-        }
-    }
-}
-
 /// Room for a parcel, at `due` or later.
 async fn ready(
     parcels: &mpsc::Sender<Parcel>,

@@ -35,6 +35,9 @@ use talk::{State, Talk, halves};
 /// Records in a row that may be unreadable on a connection whose beginning was not seen.
 const MAX_FAILURES: u8 = 8;
 
+/// How often ended processes are looked for among the names: there may be many thousands.
+const SERVICES_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Trace flag "sampled" (W3C Trace Context level 1, section 3.2.2.5).
 const SAMPLED: u8 = 1;
 
@@ -53,6 +56,8 @@ pub struct Assemble {
     /// Kept only for its memory; empty between records.
     done: Vec<Done>,
     random: fastrand::Rng,
+    /// When names were last looked through.
+    swept: Mono,
     counters: Counters,
 }
 
@@ -117,6 +122,7 @@ impl Assemble {
             max_waiting: config.max_waiting,
             done: Vec::new(),
             random: fastrand::Rng::new(),
+            swept: Mono::default(),
             counters: Counters::new(board),
         }
     }
@@ -143,7 +149,10 @@ impl Assemble {
 
     /// What time alone brings about; also called when nothing comes in, about once a second.
     pub fn sweep(&mut self, now: Mono, out: &mut Vec<Span>) {
-        self.services.sweep(now);
+        if now.since(self.swept) >= SERVICES_INTERVAL {
+            self.swept = now;
+            self.services.sweep(now);
+        }
         for _ in 0..self.waiting.len() {
             let Some(waiting) = self.waiting.pop_front() else { break };
             match self.services.get(waiting.origin.process) {

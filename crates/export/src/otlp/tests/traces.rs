@@ -276,7 +276,9 @@ async fn the_end_comes_in_time_although_nobody_answers() {
     }
     let full = running.count(STAGE, "lost.full");
     let board = running.end().await;
-    assert_eq!(board.counter(STAGE, "lost.shutdown").get(), 100 - full);
+    let count = |what| board.counter(STAGE, what).get();
+    assert!(count("lost.shutdown") >= 20);
+    assert_eq!(count("lost.shutdown") + count("lost.gone"), 100 - full);
 }
 
 #[tokio::test]
