@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use vor_model::semconv::{
     CLIENT_ADDRESS, DURATION_BUCKETS, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
-    HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, SERVER_ADDRESS, SERVER_PORT, SIZE_BUCKETS, URL_PATH,
+    HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, SERVER_ADDRESS, SERVER_PORT, SIZE_BUCKETS, URL_FULL,
+    URL_PATH,
 };
 use vor_model::{
     Attrs, Clock, ConnId, Connection, Endpoint, Family, Headline, Interval, Key, Kind, Language,
@@ -127,6 +128,8 @@ pub(crate) fn failed_call() -> Span {
     operation.headline.code = 503;
     operation.headline.object = "/pay\n\x1b[2J?now=1".into();
     operation.attrs.remove(&CLIENT_ADDRESS);
+    operation.attrs.remove(&URL_PATH);
+    operation.attrs.set(URL_FULL, "https://pay.example/pay");
     operation.attrs.set(SERVER_ADDRESS, "pay.example");
     operation.attrs.set(SERVER_PORT, 443_i64);
     operation.attrs.set(HTTP_RESPONSE_STATUS_CODE, 503_i64);

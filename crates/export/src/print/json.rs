@@ -4,18 +4,17 @@
 //! As in Beyla's, numbers are text, times are microseconds since 1970, and kinds are spelled `SPAN_KIND_…`.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use vor_model::semconv::{CLIENT_ADDRESS, SERVER_ADDRESS};
+use vor_model::semconv::{CLIENT_ADDRESS, SERVER_ADDRESS, URL_FULL, URL_PATH};
 use vor_model::{Clock, Endpoint, Key, Kind, Span, SpanId};
 
 use super::text::GoDuration;
 
-/// Attributes with a name of their own; all others keep theirs.
+/// Attributes with a name of their own; all others keep theirs. `url` is the path, of clients too.
 const NAMES: &[(&str, &str)] = &[
     ("http.request.method", "method"),
     ("http.response.status_code", "status"),
     ("http.request.body.size", "contentLen"),
     ("http.route", "route"),
-    ("url.path", "url"),
     ("client.address", "clientAddr"),
     ("server.address", "serverAddr"),
     ("server.port", "serverPort"),
@@ -88,8 +87,11 @@ struct Attributes<'a>(&'a Span);
 impl Serialize for Attributes<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let attrs = &self.0.operation.attrs;
-        let mut map = to.serialize_map(Some(attrs.len()))?;
-        for (key, value) in attrs.iter() {
+        let mut map = to.serialize_map(None)?;
+        if attrs.get(&URL_PATH).is_some() || attrs.get(&URL_FULL).is_some() {
+            map.serialize_entry("url", &*self.0.operation.headline.object)?;
+        }
+        for (key, value) in attrs.iter().filter(|(key, _)| **key != URL_PATH) {
             let known = NAMES.iter().find(|(name, _)| *name == key.as_str());
             let name = known.map_or(key.as_str(), |(_, short)| short);
             map.serialize_entry(name, &value.to_string())?;
