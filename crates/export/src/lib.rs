@@ -12,7 +12,9 @@ pub mod prometheus;
 #[cfg(test)]
 mod sample;
 
-use vor_pipeline::{Exporter, Prefix};
+use std::time::Duration;
+
+use vor_pipeline::{Bounds, BucketsConfig, Exporter, MeterConfig, Prefix};
 
 pub use feature::Feature;
 
@@ -42,6 +44,37 @@ pub struct Settings {
     pub build: Build,
 }
 
+impl Settings {
+    /// How the one meter of all metric exporters is kept: a series as long as any of them wants it, buckets as the
+    /// first of them says that says something.
+    #[must_use]
+    pub fn meter(&self, max_series: usize) -> MeterConfig {
+        let otlp = self.otlp.endpoint.is_some() || self.otlp_metrics.endpoint.is_some();
+        let (prometheus, otlp) = (
+            (self.prometheus.port != 0).then_some((self.prometheus.ttl, &self.prometheus.buckets)),
+            otlp.then_some((self.otlp_metrics.ttl, &self.otlp_metrics.buckets)),
+        );
+        let used: Vec<_> = [prometheus, otlp].into_iter().flatten().collect();
+        let bounds = |of: fn(&BucketsConfig) -> Option<&Bounds>| {
+            let mut said = used.iter().filter_map(|(_, buckets)| of(buckets));
+            let first = said.next();
+            if said.any(|other| Some(other) != first) {
+                tracing::warn!(
+                    "both metric exporters set buckets, those of prometheus_export hold"
+                );
+            }
+            first.map(|bounds| bounds.as_slice().to_vec())
+        };
+        let duration_buckets = bounds(|buckets| buckets.duration_histogram.as_ref());
+        let size_buckets = bounds(|buckets| buckets.request_size_histogram.as_ref());
+        let default = MeterConfig::default();
+        // Zero means for ever.
+        let ttls = used.iter().map(|(ttl, _)| ttl.get());
+        let ttl = ttls.max_by_key(|ttl| if ttl.is_zero() { Duration::MAX } else { *ttl });
+        MeterConfig { ttl: ttl.unwrap_or(default.ttl), max_series, duration_buckets, size_buckets }
+    }
+}
+
 /// Every exporter. Those that `settings` switch off say so when they are started.
 #[must_use]
 pub fn all(settings: Settings) -> Vec<Box<dyn Exporter>> {
@@ -52,4 +85,62 @@ pub fn all(settings: Settings) -> Vec<Box<dyn Exporter>> {
         Box::new(Prometheus::new(prometheus, internal_metrics, prefix, build)),
         Box::new(Otlp::new(otlp, otlp_traces, otlp_metrics, prefix, build)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use confique::Config;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            trace_printer: TracePrinter::Disabled,
+            output: Output::plain(std::io::sink()),
+            prometheus: PrometheusConfig::builder().load().unwrap(),
+            internal_metrics: InternalMetricsConfig::builder().load().unwrap(),
+            otlp: OtlpConfig::builder().load().unwrap(),
+            otlp_traces: OtlpTracesConfig::builder().load().unwrap(),
+            otlp_metrics: OtlpMetricsConfig::builder().load().unwrap(),
+            prefix: Prefix::Beyla,
+            build: Build { version: "", revision: "" },
+        }
+    }
+
+    #[test]
+    fn the_meter_serves_the_exporters_that_are_on() {
+        let mut settings = settings();
+        settings.otlp_metrics.ttl = Duration::from_secs(9_000).into();
+        settings.prometheus.buckets.duration_histogram = Some(vec![1.0].try_into().unwrap());
+        settings.otlp_metrics.buckets.duration_histogram = Some(vec![2.0].try_into().unwrap());
+        let off = settings.meter(7);
+        assert_eq!((off.ttl, off.max_series), (MeterConfig::default().ttl, 7));
+        assert_eq!(off.duration_buckets, None);
+        settings.otlp.endpoint = Some("http://c:4318".to_owned().try_into().unwrap());
+        let otlp = settings.meter(7);
+        assert_eq!(
+            (otlp.ttl, otlp.duration_buckets),
+            (Duration::from_secs(9_000), Some(vec![2.0]))
+        );
+        settings.prometheus.port = 9090;
+        let both = settings.meter(7);
+        assert_eq!(
+            (both.ttl, both.duration_buckets),
+            (Duration::from_secs(9_000), Some(vec![1.0]))
+        );
+        settings.prometheus.ttl = Duration::ZERO.into();
+        assert_eq!(settings.meter(7).ttl, Duration::ZERO, "for ever");
+    }
+
+    #[test]
+    fn without_settings_nothing_is_exported() {
+        let board = vor_health::Board::new();
+        let meter = vor_pipeline::Meter::new(MeterConfig::default(), &board);
+        let mut outlet = vor_pipeline::Outlet::new(1, board.clone());
+        let mut source = vor_pipeline::Source::new(&mut outlet, meter, board);
+        for exporter in all(settings()) {
+            let name = exporter.name();
+            assert!(exporter.start(&mut source).unwrap().is_none(), "{name}");
+        }
+    }
 }
