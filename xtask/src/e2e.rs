@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The end-to-end scenarios on this machine's own kernel.
 
+use std::{path::PathBuf, process::Command};
+
 use anyhow::Result;
 
 use crate::{
@@ -29,7 +31,16 @@ pub(crate) fn build(repo: &Repo) -> Result<()> {
     for package in ["vor", "vor-e2e"] {
         exec::run(repo.program("cargo").args(["build", "--release", "--package", package]))?;
     }
-    Ok(())
+    exec::run(
+        repo.program(&repo.release("vor-e2e").to_string_lossy())
+            .args(["build", "--into"])
+            .arg(apps(repo)),
+    )
+}
+
+/// The programs that are observed, built once for this machine and for the virtual ones.
+pub(crate) fn apps(repo: &Repo) -> PathBuf {
+    repo.scratch().join("apps")
 }
 
 /// The whole list; needs what `build` made.
@@ -46,8 +57,8 @@ pub(crate) fn all(repo: &Repo, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn runner(repo: &Repo) -> std::process::Command {
+fn runner(repo: &Repo) -> Command {
     let mut runner = repo.program(&repo.release("vor-e2e").to_string_lossy());
-    runner.arg("run").arg("--vor").arg(repo.release("vor"));
+    runner.arg("run").arg("--vor").arg(repo.release("vor")).arg("--apps").arg(apps(repo));
     runner
 }

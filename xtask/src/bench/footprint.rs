@@ -94,7 +94,7 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
         ("spans / requests", format!("{seen} / {SPANS}"), "all"),
         ("kernel, date, commit", made, ""),
     ];
-    write(repo, "footprint", |table| {
+    write(repo, "footprint", &["", "vor", "ceiling"], |table| {
         for (row, value, ceiling) in &figures {
             say(format_args!("{row}: {value}"));
             table.set(row, "vor", value);

@@ -66,9 +66,9 @@ impl<'a> Tools<'a> {
 }
 
 /// Rewrites one table of docs/performance.md; columns this run did not measure stay.
-fn write(repo: &Repo, part: &str, change: impl FnOnce(&mut Table)) -> Result<()> {
+fn write(repo: &Repo, part: &str, columns: &[&str], change: impl FnOnce(&mut Table)) -> Result<()> {
     let path = repo.root.join("docs/performance.md");
-    let mut table = Table::parse(&page::read(&path, part)?).or(&[""]);
+    let mut table = Table::parse(&page::read(&path, part)?).or(columns);
     change(&mut table);
     page::write(&path, part, &table.render())
 }

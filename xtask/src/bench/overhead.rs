@@ -42,6 +42,8 @@ const CEILINGS: &[Ceiling] = &[
     Ceiling { door: "kprobe", observed: 2, bystander: 4 },
 ];
 
+const COLUMNS: &[&str] = &["", "no agent", "Beyla 2.1"];
+
 /// The table's rows in their order, with what Beyla 2.1 has there (context propagation off).
 const ROWS: &[(&str, &str)] = &[
     (rows::SERVER, "46.0 k"),
@@ -96,7 +98,7 @@ pub(crate) fn run(repo: &Repo, wanted: &Overhead) -> Result<bool> {
     let tools = Tools::build(repo)?;
     let kernel = vm::matrix(repo, Some(KERNEL))?.pop().context("no kernel")?;
     let guest = Guest::new(repo, &kernel)?;
-    write(repo, "overhead", |table| {
+    write(repo, "overhead", COLUMNS, |table| {
         for &(row, value) in ROWS {
             table.set(row, "Beyla 2.1", value);
         }
@@ -123,6 +125,7 @@ fn through(tools: &Tools<'_>, guest: &Guest<'_>, ceiling: &Ceiling, requests: u3
     let vor = Measured::boot(tools, guest, ["vor", ceiling.door], requests)?;
     let made = format!("{}, {}, {}", guest.release, repo.date()?, repo.commit()?);
 
+    let (spans, asked) = vor.fact("spans")?.split_once(' ').context("reading spans")?;
     let observed = vor.added("observed")? + vor.agent("observed")?;
     let bystander = vor.added("bystander")?;
     let limits = (BEYLA_OBSERVED / ceiling.observed, BEYLA_BYSTANDER / ceiling.bystander);
@@ -148,7 +151,7 @@ fn through(tools: &Tools<'_>, guest: &Guest<'_>, ceiling: &Ceiling, requests: u3
             (rows::FIRST, vor.first_span()?),
             (rows::IDLE, kilo(vor.number("idle-per-second")?)),
             (rows::MEMORY, format!("{} MB", vor.number("peak-memory-kib")? / 1000)),
-            (rows::SPANS, vor.fact("spans")?.replace(' ', " / ")),
+            (rows::SPANS, format!("{spans} / {asked}")),
             (rows::MADE, made),
         ] {
             table.set(row, &column, &value);
@@ -156,12 +159,13 @@ fn through(tools: &Tools<'_>, guest: &Guest<'_>, ceiling: &Ceiling, requests: u3
         Ok(())
     };
     let mut result = Ok(());
-    write(repo, "overhead", |table| result = filled(table))?;
+    write(repo, "overhead", COLUMNS, |table| result = filled(table))?;
     result?;
 
     say(format_args!("observed +{}, ceiling {}", kilo(observed), kilo(limits.0)));
     say(format_args!("bystander +{}, ceiling {}", kilo(bystander), kilo(limits.1)));
-    Ok(observed <= limits.0 && bystander <= limits.1)
+    say(format_args!("{spans} spans of {asked} requests"));
+    Ok(observed <= limits.0 && bystander <= limits.1 && spans == asked)
 }
 
 /// Instructions per request of the two ends.

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 
 use crate::{
+    e2e,
     exec::say,
     repo::Repo,
     results::Run,
@@ -65,6 +66,7 @@ pub(crate) struct Kernel {
 
 pub(crate) fn run(repo: &Repo, args: &VmArgs) -> Result<bool> {
     if let Some(Suite::Smoke { kernel }) = &args.suite {
+        e2e::build(repo)?;
         let mut tally = Tally::default();
         smoke(repo, kernel.as_deref(), &mut tally)?;
         return Ok(tally.close(Skips::Count));
@@ -104,7 +106,7 @@ pub(crate) fn matrix(repo: &Repo, only: Option<&str>) -> Result<Vec<Kernel>> {
 
 /// Runs the smoke suite on each kernel through each door and writes the columns of docs/testing.md.
 pub(crate) fn smoke(repo: &Repo, only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let programs = [repo.release("vor"), repo.release("vor-e2e")];
+    let programs = [repo.release("vor"), repo.release("vor-e2e"), e2e::apps(repo)];
     for kernel in matrix(repo, only)? {
         let guest = match Guest::new(repo, &kernel) {
             Ok(guest) => guest,
@@ -129,8 +131,9 @@ fn through(
     programs: &[PathBuf],
     tally: &mut Tally,
 ) -> Result<()> {
-    let command = ["vor-e2e", "run", "--smoke", "--door", door, "--vor", "/run/bin/vor"];
-    let command = command.map(str::to_owned);
+    let command = ["vor-e2e", "run", "--smoke", "--door", door];
+    let places = ["--vor", "/run/bin/vor", "--apps", "/run/bin/apps"];
+    let command = command.into_iter().chain(places).map(str::to_owned).collect::<Vec<_>>();
     let mut run = Run::new(repo, &kernel.name, &guest.release, door)?;
     let log = format!("smoke-{door}");
     let code = guest.run(&log, SUITE_SECONDS, Clock::Wall, programs, &command, |line| {
