@@ -7,6 +7,7 @@ use std::thread;
 
 use anyhow::{Result, ensure};
 
+use super::{epoll, observed_epoll};
 use crate::ports;
 use crate::scenario::{Expected, Scenario};
 use crate::scene::Scene;
@@ -26,18 +27,8 @@ pub(super) fn list() -> Vec<Scenario> {
     ]
 }
 
-/// The event-loop server, observed.
-fn epoll(scene: &mut Scene<'_>, settings: &Settings) -> Result<u16> {
-    let port = ports::free()?;
-    let mut command = scene.world.apps.program("epoll");
-    command.arg(port.to_string());
-    let server = scene.serve(command, port)?;
-    scene.observe(&settings.clone().with("BEYLA_OPEN_PORT", port), &[server.pid])?;
-    Ok(port)
-}
-
 fn garbage(scene: &mut Scene<'_>) -> Result<Expected> {
-    let port = epoll(scene, &Settings::default())?;
+    let port = observed_epoll(scene, &Settings::default())?;
     let mut noise = fastrand::Rng::with_seed(7);
     for len in [1, 10, 100, 1000, 100_000] {
         let bytes: Vec<u8> = (0..len).map(|_| noise.u8(..)).collect();
@@ -55,7 +46,7 @@ fn garbage(scene: &mut Scene<'_>) -> Result<Expected> {
 }
 
 fn huge_header(scene: &mut Scene<'_>) -> Result<Expected> {
-    let port = epoll(scene, &Settings::default())?;
+    let port = observed_epoll(scene, &Settings::default())?;
     let mut talk = Talk::to(port)?;
     let header = format!("X-Huge: {}\r\n", "h".repeat(MIB));
     for _ in 0..3 {
@@ -70,7 +61,7 @@ fn huge_header(scene: &mut Scene<'_>) -> Result<Expected> {
 }
 
 fn process_burst(scene: &mut Scene<'_>) -> Result<Expected> {
-    let port = epoll(scene, &Settings::default())?;
+    let port = observed_epoll(scene, &Settings::default())?;
     let mut shell = Command::new("sh");
     shell.args(["-c", "i=0; while [ $i -lt 2000 ]; do /bin/true & i=$((i+1)); done; wait"]);
     let burst = scene.start(shell)?;
@@ -87,10 +78,7 @@ fn process_burst(scene: &mut Scene<'_>) -> Result<Expected> {
 
 /// Spans are printed whatever becomes of the collector, and vor stops in time.
 fn without_collector(scene: &mut Scene<'_>, collector: u16) -> Result<Expected> {
-    let port = ports::free()?;
-    let mut command = scene.world.apps.program("epoll");
-    command.arg(port.to_string());
-    let server = scene.serve(command, port)?;
+    let (server, port) = epoll(scene)?;
     let settings = Settings::port(port)
         .with("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{collector}"))
         .with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");

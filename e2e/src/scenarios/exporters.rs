@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::ports;
+use super::observed_epoll;
 use crate::scenario::{Expected, Scenario};
 use crate::scene::Scene;
 use crate::scrape::{self, Sample};
@@ -44,11 +44,7 @@ pub(super) fn list() -> Vec<Scenario> {
 
 /// An observed server that answered ten requests.
 fn ten(scene: &mut Scene<'_>, settings: &Settings) -> Result<u16> {
-    let port = ports::free()?;
-    let mut command = scene.world.apps.program("epoll");
-    command.arg(port.to_string());
-    let server = scene.serve(command, port)?;
-    scene.observe(&settings.clone().with("BEYLA_OPEN_PORT", port), &[server.pid])?;
+    let port = observed_epoll(scene, settings)?;
     let mut talk = Talk::to(port)?;
     for n in 0..10 {
         ensure!(talk.get(&format!("/item/{n}"))?.status == 200, "it is answered");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
+use super::{epoll, observed_epoll};
 use crate::ports;
 use crate::scenario::{Expected, Scenario};
 use crate::scene::{Actor, Scene};
@@ -28,13 +29,6 @@ pub(super) fn list() -> Vec<Scenario> {
     ]
 }
 
-fn epoll(scene: &mut Scene<'_>) -> Result<(Actor, u16)> {
-    let port = ports::free()?;
-    let mut command = scene.world.apps.program("epoll");
-    command.arg(port.to_string());
-    Ok((scene.serve(command, port)?, port))
-}
-
 /// How many requests the server answered, as it says itself when it ends.
 fn served(scene: &mut Scene<'_>, server: Actor) -> Result<usize> {
     let limit = scene.limit();
@@ -47,8 +41,7 @@ fn served(scene: &mut Scene<'_>, server: Actor) -> Result<usize> {
 }
 
 fn ten_thousand(scene: &mut Scene<'_>) -> Result<Expected> {
-    let (server, port) = epoll(scene)?;
-    scene.observe(&Settings::port(port), &[server.pid])?;
+    let port = observed_epoll(scene, &Settings::default())?;
     ensure!(web::load(port, 64, 10_000)? == 10_000, "all are answered");
     let spans = scene.spans(10_000)?;
     let mut paths: Vec<_> = spans.iter().map(|span| span.attr("url.path")).collect();

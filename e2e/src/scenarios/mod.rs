@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is tried. One file per question; each has a `list`.
 
+use anyhow::Result;
+
+use crate::ports;
 use crate::scenario::Scenario;
+use crate::scene::{Actor, Scene};
+use crate::vor::Settings;
 
 mod bad_input;
 mod clients;
@@ -30,6 +35,21 @@ pub fn all() -> Vec<Scenario> {
     .collect()
 }
 
+/// The event-loop server and its port; not observed yet.
+fn epoll(scene: &mut Scene<'_>) -> Result<(Actor, u16)> {
+    let port = ports::free()?;
+    let mut command = scene.world.apps.program("epoll");
+    command.arg(port.to_string());
+    Ok((scene.serve(command, port)?, port))
+}
+
+/// The event-loop server's port; observed, with all exporters on.
+fn observed_epoll(scene: &mut Scene<'_>, settings: &Settings) -> Result<u16> {
+    let (server, port) = epoll(scene)?;
+    scene.observe(&settings.clone().with("BEYLA_OPEN_PORT", port), &[server.pid])?;
+    Ok(port)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -39,6 +59,6 @@ mod tests {
         let all = super::all();
         let names: BTreeSet<_> = all.iter().map(|scenario| scenario.name.as_str()).collect();
         assert_eq!(names.len(), all.len());
-        assert!(all.iter().any(super::Scenario::is_smoke));
+        assert!(all.iter().any(super::Scenario::is_smoke), "the smoke suite is empty");
     }
 }

@@ -2,7 +2,6 @@
 //! Servers in many languages and forms: one server span per request, with the right words.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +10,7 @@ use crate::apps::python;
 use crate::ports;
 use crate::scenario::{Expected, Scenario, Skip};
 use crate::scene::Scene;
+use crate::shop;
 use crate::until::until;
 use crate::vor::Settings;
 use crate::web::{self, Talk};
@@ -65,21 +65,6 @@ fn python_http_server(scene: &mut Scene<'_>) -> Result<Expected> {
     Ok(Expected::server(3))
 }
 
-/// nginx in `dir`, with one worker and this server block.
-fn nginx(dir: &Path, block: &str) -> Result<Command> {
-    let conf = format!(
-        "daemon off; worker_processes 1; user root; pid nginx.pid; error_log stderr;\n\
-         events {{ worker_connections 256; }}\n\
-         http {{ access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f;\n\
-         uwsgi_temp_path u; scgi_temp_path s; sendfile on;\n{block}\n}}\n"
-    );
-    fs::write(dir.join("nginx.conf"), conf)?;
-    let path = crate::apps::find("nginx").context("nginx is not installed")?;
-    let mut command = Command::new(path);
-    command.arg("-e").arg("stderr").arg("-p").arg(dir).args(["-c", "nginx.conf"]);
-    Ok(command)
-}
-
 /// The children of a process, once it has some.
 fn children(scene: &Scene<'_>, pid: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();
@@ -95,7 +80,7 @@ fn nginx_server(scene: &mut Scene<'_>) -> Result<Expected> {
     let port = ports::free()?;
     fs::write(scene.dir().join("page.html"), "x".repeat(100_000))?;
     let block = format!("server {{ listen 127.0.0.1:{port}; root .; }}");
-    let command = nginx(scene.dir(), &block)?;
+    let command = shop::nginx(scene.dir(), &block)?;
     let master = scene.serve(command, port)?;
     let workers = children(scene, master.pid)?;
     scene.observe(&Settings::port(port), &workers)?;
@@ -117,7 +102,7 @@ fn nginx_proxy(scene: &mut Scene<'_>) -> Result<Expected> {
     let block = format!(
         "server {{ listen 127.0.0.1:{front}; location / {{ proxy_pass http://127.0.0.1:{back}; }} }}"
     );
-    let command = nginx(scene.dir(), &block)?;
+    let command = shop::nginx(scene.dir(), &block)?;
     let master = scene.serve(command, front)?;
     let mut pids = children(scene, master.pid)?;
     pids.push(server.pid);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
+use super::{epoll, observed_epoll};
 use crate::collector::Span;
 use crate::ports;
 use crate::scenario::{Expected, Scenario};
@@ -36,14 +37,6 @@ pub(super) fn list() -> Vec<Scenario> {
         python("server-dies", server_dies).smoke(),
         python("client-leaves", client_leaves).smoke(),
     ]
-}
-
-/// The event-loop server, not observed yet.
-fn epoll(scene: &mut Scene<'_>) -> Result<(Actor, u16)> {
-    let port = ports::free()?;
-    let mut command = scene.world.apps.program("epoll");
-    command.arg(port.to_string());
-    Ok((scene.serve(command, port)?, port))
 }
 
 /// The server that misbehaves on request, observed.
@@ -80,8 +73,7 @@ fn open_before(scene: &mut Scene<'_>) -> Result<Expected> {
 }
 
 fn keep_alive(scene: &mut Scene<'_>) -> Result<Expected> {
-    let (server, port) = epoll(scene)?;
-    scene.observe(&Settings::port(port), &[server.pid])?;
+    let port = observed_epoll(scene, &Settings::default())?;
     let mut talk = Talk::to(port)?;
     for n in 0..100 {
         talk.get(&format!("/item/{n}"))?;
@@ -96,8 +88,7 @@ fn keep_alive(scene: &mut Scene<'_>) -> Result<Expected> {
 }
 
 fn pipelining(scene: &mut Scene<'_>) -> Result<Expected> {
-    let (server, port) = epoll(scene)?;
-    scene.observe(&Settings::port(port), &[server.pid])?;
+    let port = observed_epoll(scene, &Settings::default())?;
     let mut talk = Talk::to(port)?;
     let all: String = (0..5).map(|n| web::request("GET", &format!("/item/{n}"), "")).collect();
     for _ in 0..3 {
@@ -116,8 +107,7 @@ fn pipelining(scene: &mut Scene<'_>) -> Result<Expected> {
 }
 
 fn split_request(scene: &mut Scene<'_>) -> Result<Expected> {
-    let (server, port) = epoll(scene)?;
-    scene.observe(&Settings::port(port), &[server.pid])?;
+    let port = observed_epoll(scene, &Settings::default())?;
     let mut talk = Talk::to(port)?;
     let request = web::request("POST", "/in/pieces", "Content-Length: 4\r\n") + "body";
     for piece in request.as_bytes().chunks(7) {

@@ -8,8 +8,8 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"path"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -17,8 +17,8 @@ func main() {
 	if len(os.Args) != 2 {
 		os.Exit(2)
 	}
-	http.HandleFunc("/stock/", func(w http.ResponseWriter, r *http.Request) {
-		item, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/stock/"))
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		item, err := strconv.Atoi(path.Base(r.URL.Path))
 		if err != nil || item == 13 {
 			http.Error(w, "no such shelf", http.StatusInternalServerError)
 			return
