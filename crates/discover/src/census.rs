@@ -6,8 +6,7 @@
 //! lost is found by the next listing.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use vor_exe::Executables;
@@ -38,7 +37,7 @@ pub(crate) struct Census<F> {
     /// Who the ancestor of [`Criteria::descendants_of`] is.
     ancestor: Option<ProcessKey>,
     own_pid: u32,
-    own_exe: PathBuf,
+    own_exe: Option<Arc<Path>>,
     board: Arc<Board>,
     counters: Counters,
 }
@@ -80,7 +79,7 @@ impl<F: Fn(Event)> Census<F> {
             executables: Executables::new(MAX_EXECUTABLES),
             ancestor,
             own_pid: std::process::id(),
-            own_exe: fs::read_link("/proc/self/exe").unwrap_or_default(),
+            own_exe: proc::seen(std::process::id()).ok().map(|own| own.exe),
             board: Arc::clone(board),
             counters: Counters {
                 heard: board.counter(UNIT, "in"),
@@ -159,8 +158,15 @@ impl<F: Fn(Event)> Census<F> {
     /// looked up: this is the path that thousands of short-lived processes take.
     fn fork(&mut self, key: ProcessKey, parent: u32) {
         let Some(row) = self.rows.get(&parent) else { return };
+        if row.chosen.is_none() && !row.descends {
+            return;
+        }
         let known = self.rows.get(&key.pid).map(|row| row.key);
-        if known == Some(key) || row.chosen.is_none() && !row.descends {
+        if known == Some(key) {
+            // A listing was faster; it may have come too late to see the parent.
+            if row.descends {
+                self.adopt(key.pid);
+            }
             return;
         }
         let chosen = row.chosen.as_ref().map(|chosen| {
@@ -180,6 +186,16 @@ impl<F: Fn(Event)> Census<F> {
             (self.tell)(Event::Found(chosen.target.clone()));
         }
         self.rows.insert(key.pid, child);
+    }
+
+    /// A process that is known already descends from the ancestor.
+    fn adopt(&mut self, pid: u32) {
+        let Some(mut row) = self.rows.remove(&pid) else { return };
+        if !row.descends {
+            row.descends = true;
+            self.judge(&mut row);
+        }
+        self.rows.insert(pid, row);
     }
 
     /// The process is no more.
@@ -252,11 +268,11 @@ impl<F: Fn(Event)> Census<F> {
     fn judge(&mut self, row: &mut Row) {
         let before = row.chosen.take();
         row.chosen = self.label(row).and_then(|label| self.choose(row, label));
+        // Told even when nothing changed: the kernel side lets go of a process at its exec.
         match (&before, &row.chosen) {
             (None, None) => {}
             (None, Some(chosen)) => (self.tell)(Event::Found(chosen.target.clone())),
             (Some(_), None) => (self.tell)(Event::Gone(row.key)),
-            (Some(before), Some(chosen)) if before.target == chosen.target => {}
             (Some(_), Some(chosen)) => (self.tell)(Event::Renamed(chosen.target.clone())),
         }
     }
@@ -266,7 +282,7 @@ impl<F: Fn(Event)> Census<F> {
         if row.descends {
             // Between its fork and its exec the ancestor is a copy of vor.
             let (_, label) = self.criteria.family()?;
-            return (*row.exe != *self.own_exe).then(|| Arc::clone(label));
+            return (Some(&row.exe) != self.own_exe.as_ref()).then(|| Arc::clone(label));
         }
         if let Some(label) = self.criteria.judge(&row.exe, &row.ports) {
             return Some(Arc::clone(label));

@@ -114,11 +114,11 @@ impl<'de, P: Deserialize<'de>> de::Visitor<'de> for Item<P> {
         let mut deprecated = None;
         while let Some(key) = keys.next_key::<String>()? {
             match key.as_str() {
-                "name" => selector.name = keys.next_value()?,
-                "namespace" => selector.namespace = keys.next_value()?,
+                "name" => selector.name = Some(keys.next_value()?),
+                "namespace" => selector.namespace = Some(keys.next_value()?),
                 "open_ports" => selector.open_ports = keys.next_value()?,
-                "exe_path" => selector.exe_path = keys.next_value()?,
-                "exe_path_regexp" => deprecated = keys.next_value()?,
+                "exe_path" => selector.exe_path = Some(keys.next_value()?),
+                "exe_path_regexp" => deprecated = Some(keys.next_value()?),
                 key => {
                     let unknowable = UNKNOWABLE.iter().find(|known| **known == key);
                     if unknowable.is_none() && !PASSED_OVER.contains(&key) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use procfs::process::{FDTarget, MMapPath, Process};
 use procfs::{ProcError, ProcResult};
-use vor_model::{Mono, ProcessKey};
+use vor_model::ProcessKey;
 
 /// What the kernel adds to the path of a program whose file is gone.
 const DELETED: &[u8] = b" (deleted)";
@@ -63,7 +63,7 @@ pub(crate) fn seen(pid: u32) -> Result<Seen, Unseen> {
         return Err(Unseen::Absent);
     }
     Ok(Seen {
-        key: ProcessKey { pid, started: started(stat.starttime) },
+        key: key_of(pid, stat.starttime),
         ppid: u32::try_from(stat.ppid).unwrap_or(0),
         exe: Arc::from(Path::new(OsStr::from_bytes(exe))),
     })
@@ -71,17 +71,15 @@ pub(crate) fn seen(pid: u32) -> Result<Seen, Unseen> {
 
 /// The key of `pid`, while it exists.
 pub(crate) fn key(pid: u32) -> Option<ProcessKey> {
-    let stat = open(pid)?.stat().ok()?;
-    Some(ProcessKey { pid, started: started(stat.starttime) })
+    open(pid)?.stat().ok().map(|stat| key_of(pid, stat.starttime))
 }
 
-/// When a process started, from field 22 of `/proc/PID/stat`: the kernel's `start_boottime` divided by the
-/// length of a clock tick, which is 10 ms on every machine that Linux runs on today. The kernel side
-/// cuts the same field to whole ticks, so both name a process alike. (In a time namespace of its own vor
-/// would see the field shifted, and the kernel side would not.)
-fn started(ticks: u64) -> Mono {
+/// Field 22 of `/proc/PID/stat` is the kernel's `start_boottime` divided by the length of a clock tick, and
+/// [`ProcessKey::new`] cuts to whole ticks what the kernel side reads from the same field: both name a process
+/// alike. (In a time namespace of its own vor would see the field shifted; the kernel side would not.)
+fn key_of(pid: u32, ticks: u64) -> ProcessKey {
     let tick_ns = 1_000_000_000 / procfs::ticks_per_second().max(1);
-    Mono(ticks.saturating_mul(tick_ns))
+    ProcessKey::new(pid, ticks.saturating_mul(tick_ns))
 }
 
 /// The environment `pid` was started with.

@@ -34,7 +34,8 @@ pub struct Target {
 pub enum Event {
     /// A process is wanted.
     Found(Target),
-    /// A wanted process runs another program, or more is known of it.
+    /// A wanted process runs another program, which is wanted too, or more is known of it. The kernel side lets
+    /// go of a process at its exec and must be told again.
     Renamed(Target),
     /// A wanted process ended, or runs a program now that is not wanted.
     Gone(ProcessKey),
