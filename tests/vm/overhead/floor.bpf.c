@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * floor: what a bystander pays at least. Programs on the hooks of one door that ask "is this task
- * observed?" and return.
+ * floor: what a bystander pays at least. Programs on the hooks of one door that only ask
+ * "is this task observed?" and return.
  *
- * In     the hooks of DOOR_FENTRY, DOOR_KPROBE or DOOR_SYSCALL that one request with a TCP socket
- * passes Out    nothing State  floor_tasks, task storage that stays empty Needs  kernel BTF, task
- * storage in tracing programs (5.11) Cost   this is the measure
+ * In     the hooks of DOOR_FENTRY, DOOR_KPROBE or DOOR_SYSCALL that one request passes
+ * Out    nothing
+ * State  floor_tasks, task storage that stays empty
+ * Needs  kernel BTF, task storage in tracing programs (5.11)
+ * Cost   this is the measure
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -19,17 +21,19 @@ struct {
     __type(value, __u64);
 } floor_tasks SEC(".maps");
 
-static __always_inline int visit(void) {
+static __always_inline int visit(void)
+{
     struct task_struct *task = (void *)bpf_get_current_task_btf();
 
     return bpf_task_storage_get(&floor_tasks, task, 0, 0) != 0;
 }
 
-#define VISIT(section, name)                                                                       \
-    SEC(section)                                                                                   \
-    int name(void *ctx) {                                                                          \
-        visit();                                                                                   \
-        return 0;                                                                                  \
+#define VISIT(section, name)                                                                                           \
+    SEC(section)                                                                                                       \
+    int name(void *ctx)                                                                                                \
+    {                                                                                                                  \
+        visit();                                                                                                       \
+        return 0;                                                                                                      \
     }
 
 #if defined(DOOR_FENTRY)

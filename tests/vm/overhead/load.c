@@ -18,18 +18,21 @@
 
 #define PROCESSES 8
 /* Connection, caches and whoever watches reach their steady state first. */
-#define WARM_UP   200
+#define WARM_UP 200
 /* Who watches may still be writing what it saw. */
-#define DRAIN_NS  500000000
+#define DRAIN_NS 500000000
 
-static void die(const char *what) {
+static void die(const char *what)
+{
     perror(what);
     exit(1);
 }
 
-static int dial(int port) {
-    struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+static int dial(int port)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)))
@@ -39,18 +42,18 @@ static int dial(int port) {
 }
 
 /* 78 bytes, like the requests of the figures we compare with. */
-static void ask(int fd, int item) {
+static void ask(int fd, int item)
+{
     char request[128], response[4096];
-    int size = snprintf(
-        request, sizeof(request),
-        "GET /item/%07d HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n",
-        item);
+    int size = snprintf(request, sizeof(request),
+                        "GET /item/%07d HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n", item);
 
     if (write(fd, request, size) != size || read(fd, response, sizeof(response)) <= 0)
         die("request");
 }
 
-static void requests(int port, int fresh, int count) {
+static void requests(int port, int fresh, int count)
+{
     int fd = fresh ? -1 : dial(port);
 
     for (int i = 0; i < count; i++) {
@@ -64,7 +67,8 @@ static void requests(int port, int fresh, int count) {
         close(fd);
 }
 
-static long long spent(clockid_t clock) {
+static long long spent(clockid_t clock)
+{
     struct timespec t;
 
     if (clock_gettime(clock, &t))
@@ -72,8 +76,9 @@ static long long spent(clockid_t clock) {
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-int main(int argc, char **argv) {
-    struct timespec drain = {.tv_nsec = DRAIN_NS};
+int main(int argc, char **argv)
+{
+    struct timespec drain = { .tv_nsec = DRAIN_NS };
     long long before[PROCESSES];
     clockid_t clocks[PROCESSES];
     int port, count, fresh, n = 0;

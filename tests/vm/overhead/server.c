@@ -19,13 +19,15 @@ static const char answer[] = "HTTP/1.1 200 OK\r\n"
                              "\r\n"
                              "hello, world";
 
-static void die(const char *what) {
+static void die(const char *what)
+{
     perror(what);
     exit(1);
 }
 
-static int listen_on(int port) {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+static int listen_on(int port)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port) };
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -34,14 +36,16 @@ static int listen_on(int port) {
     return fd;
 }
 
-static void watch(int epoll, int fd) {
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+static void watch(int epoll, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
         die("epoll_ctl");
 }
 
-static void accept_one(int epoll, int listener) {
+static void accept_one(int epoll, int listener)
+{
     int fd = accept(listener, NULL, NULL), on = 1;
 
     if (fd < 0)
@@ -50,7 +54,8 @@ static void accept_one(int epoll, int listener) {
     watch(epoll, fd);
 }
 
-static void serve(int fd) {
+static void serve(int fd)
+{
     char request[4096];
     ssize_t got = read(fd, request, sizeof(request));
 
@@ -58,7 +63,8 @@ static void serve(int fd) {
         close(fd);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     int listener = listen_on(argc > 1 ? atoi(argv[1]) : 8080);
     int epoll = epoll_create1(0);
     struct epoll_event events[64];

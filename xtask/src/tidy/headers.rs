@@ -10,7 +10,7 @@ pub(crate) fn check(source: &Source) -> Vec<String> {
     if !first.contains("SPDX-License-Identifier: ") {
         return vec![format!("{name}: the first line is not its SPDX licence")];
     }
-    let told = if source.is("tests.rs") {
+    let told = if source.is("tests.rs") || source.name().contains("/tests/") {
         true
     } else if source.is(".rs") {
         lines.next().is_some_and(|line| line.starts_with("//!"))
