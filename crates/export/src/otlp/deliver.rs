@@ -41,6 +41,7 @@ struct Counters {
     rejected: Counter,
     refused: Counter,
     unreachable: Counter,
+    shutdown: Counter,
     requests: Counter,
     errors: Counter,
 }
@@ -53,10 +54,6 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn new(items: u64, stage: &'static str, board: &Board) -> Self {
-        Self { left: items, lost: board.counter(stage, "lost.shutdown") }
-    }
-
     /// How many there are.
     pub(super) const fn left(&self) -> u64 {
         self.left
@@ -65,6 +62,12 @@ impl Load {
     /// `items` more.
     pub(super) fn add(&mut self, items: u64) {
         self.left += items;
+    }
+
+    /// Hands `items` of it over.
+    pub(super) fn split(&mut self, items: u64) -> Self {
+        self.settle(items);
+        Self { left: items, lost: self.lost.clone() }
     }
 
     /// `items` of it are accounted for elsewhere.
@@ -92,11 +95,17 @@ impl Courier {
             rejected: count("lost.rejected"),
             refused: count("lost.refused"),
             unreachable: count("lost.unreachable"),
+            shutdown: count("lost.shutdown"),
             requests: count("requests"),
             errors: count("errors"),
         };
         let random = fastrand::Rng::new();
         Self { stage, board, transport, backoff, random, failing: false, told: false, counters }
+    }
+
+    /// An account of `items`.
+    pub(super) fn load(&self, items: u64) -> Load {
+        Load { left: items, lost: self.counters.shutdown.clone() }
     }
 
     /// Sends `body` with its `items` until it is taken, refused or given up. Whether it was taken.

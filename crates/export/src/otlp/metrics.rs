@@ -11,13 +11,13 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use tokio::time::{Instant, sleep_until};
-use vor_health::Board;
+use vor_health::Counter;
 use vor_model::Mono;
 use vor_pipeline::{Closing, Meter, clock, now};
 
 use super::FLUSH_LIMIT;
 use super::config::{Aggregation, Temporality};
-use super::deliver::{Courier, Load};
+use super::deliver::Courier;
 use super::delta::Deltas;
 use super::encode::{About, MAX_REQUEST_BYTES, Series, metrics};
 use super::transport::Reply;
@@ -40,11 +40,12 @@ pub(super) struct Rules {
 /// The work of this exporter.
 pub(super) struct Metrics {
     pub(super) meter: Arc<Meter>,
-    pub(super) board: Arc<Board>,
     pub(super) courier: Courier,
     pub(super) rules: Rules,
     pub(super) about: About,
     pub(super) deltas: Deltas,
+    pub(super) taken: Counter,
+    pub(super) too_large: Counter,
 }
 
 impl Metrics {
@@ -72,8 +73,8 @@ impl Metrics {
     async fn send(&mut self) {
         let at = now();
         let items = self.items(at);
-        self.board.counter(STAGE, "in").add(count(items.len()));
-        let mut load = Load::new(count(items.len()), STAGE, &self.board);
+        self.taken.add(count(items.len()));
+        let mut load = self.courier.load(count(items.len()));
         let form = (self.rules.aggregation, self.rules.temporality);
         let mut parts: Vec<_> = items.chunks(MAX_SERIES).rev().collect();
         while let Some(part) = parts.pop() {
@@ -93,7 +94,7 @@ impl Metrics {
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.extend([second, first]);
             } else {
-                self.board.counter(STAGE, "lost.too_large").inc();
+                self.too_large.inc();
                 load.settle(1);
             }
         }

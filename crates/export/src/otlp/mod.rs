@@ -35,6 +35,9 @@ use endpoint::Target;
 pub use sampler::SamplerName;
 use transport::Transport;
 
+/// Names of the two on the board.
+pub(crate) const STAGES: [&str; 2] = [traces::STAGE, metrics::STAGE];
+
 /// How long the end may take.
 const FLUSH_LIMIT: Duration = Duration::from_millis(1_500);
 /// The shortest time between two rounds of metrics.
@@ -102,7 +105,6 @@ impl Otlp {
             self.courier(metrics::STAGE, "otel_metrics_export.endpoint", target, backoff, from)?;
         let metrics = metrics::Metrics {
             meter: from.meter(),
-            board: from.board(),
             courier,
             rules: metrics::Rules {
                 interval,
@@ -112,6 +114,8 @@ impl Otlp {
             },
             about: self.about,
             deltas: delta::Deltas::default(),
+            taken: from.board().counter(metrics::STAGE, "in"),
+            too_large: from.board().counter(metrics::STAGE, "lost.too_large"),
         };
         Ok(Some(Box::pin(metrics.run(from.closing()))))
     }

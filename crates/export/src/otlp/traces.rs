@@ -45,13 +45,8 @@ pub(super) async fn run(
     board: Arc<Board>,
 ) {
     let (batches, taken) = mpsc::channel(1);
-    let gather = Gather {
-        inbox,
-        queue: VecDeque::new(),
-        load: Load::new(0, STAGE, &board),
-        rules: rules.clone(),
-        board: Arc::clone(&board),
-    };
+    let gather =
+        Gather { inbox, queue: VecDeque::new(), load: courier.load(0), rules: rules.clone() };
     let work = async {
         tokio::join!(gather.run(batches), send(taken, courier, &rules, about, &board));
     };
@@ -78,7 +73,6 @@ struct Gather {
     /// The spans in `queue`.
     load: Load,
     rules: Rules,
-    board: Arc<Board>,
 }
 
 impl Gather {
@@ -128,8 +122,7 @@ impl Gather {
             spans += next.len();
             batches.extend(self.queue.pop_front());
         }
-        self.load.settle(count(spans));
-        Parcel { batches, load: Load::new(count(spans), STAGE, &self.board) }
+        Parcel { batches, load: self.load.split(count(spans)) }
     }
 }
 

@@ -9,6 +9,8 @@ mod config;
 mod families;
 mod own;
 mod proto;
+#[cfg(test)]
+mod reference;
 mod serve;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use vor_health::{Board, Verdict};
 
 use super::Build;
 use super::families::{Family, Kind, Metric, Number, word};
+use crate::otlp;
 
 /// What is known of vor's own work. Counters keep the law of the board: in = out + lost, at every stage.
 pub(super) fn families(board: &Board, build: &Build, prefix: &str) -> Vec<Family> {
@@ -24,6 +25,20 @@ pub(super) fn families(board: &Board, build: &Build, prefix: &str) -> Vec<Family
             (what, None) => other.metrics.push(metric(&[stage, what], value)),
         }
     }
+    let mut exports = Vec::new();
+    for (stage, signal) in otlp::STAGES.into_iter().zip(["trace", "metric"]) {
+        for (what, suffix, help) in [
+            ("out", "exports", "Items that a collector took"),
+            ("errors", "export_errors", "Requests to a collector that failed"),
+        ] {
+            let mut readings = board.readings().into_iter();
+            let found = readings.find(|reading| (reading.stage, reading.what) == (stage, what));
+            let name = format!("{}_otel_{signal}_{suffix}", word(prefix));
+            let mut made = family(&name, help, Kind::Counter, &[]);
+            made.metrics.extend(found.map(|reading| metric(&[], exact(reading.value))));
+            exports.push(made);
+        }
+    }
     let help = "What became of a unit";
     let mut units = family("vor_unit", help, Kind::Info, &["unit", "state", "reason"]);
     for (unit, verdict) in board.verdicts() {
@@ -38,8 +53,8 @@ pub(super) fn families(board: &Board, build: &Build, prefix: &str) -> Vec<Family
     let name = format!("{}_internal_build", word(prefix));
     let mut version = family(&name, "Version of vor", Kind::Info, &["version", "revision"]);
     version.metrics.push(metric(&[build.version, build.revision], 1.0));
-    let all = [taken, given, lost, other, units, version];
-    all.into_iter().filter(|family| !family.metrics.is_empty()).collect()
+    let all = [taken, given, lost, other].into_iter().chain(exports).chain([units, version]);
+    all.filter(|family| !family.metrics.is_empty()).collect()
 }
 
 /// What vor was built from, beside the metrics of services: once per language among them.
