@@ -57,11 +57,9 @@ static void submit(struct peer *peer, enum act act, const void *at, size_t len)
     unsigned tail = *sq_tail, slot = tail & *sq_mask;
 
     peer->act = act;
-    sqes[slot] = (struct io_uring_sqe){ .opcode = codes[act],
-                                        .fd = peer->fd,
-                                        .addr = (unsigned long)at,
-                                        .len = len,
-                                        .user_data = (unsigned long)peer };
+    sqes[slot] = (struct io_uring_sqe){
+        .opcode = codes[act], .fd = peer->fd, .addr = (unsigned long)at, .len = len, .user_data = (unsigned long)peer
+    };
     sq_array[slot] = slot;
     __atomic_store_n(sq_tail, tail + 1, __ATOMIC_RELEASE);
     if (syscall(SYS_io_uring_enter, ring, 1, 0, 0, NULL, 0) < 0)

@@ -157,10 +157,10 @@ static const struct way {
     receive *in;
     reply *out;
 } ways[] = {
-    { "read", in_read, out_write },          { "readv", in_readv, out_writev },
-    { "recv", in_recv, out_send },           { "recvfrom", in_recvfrom, out_sendto },
-    { "recvmsg", in_recvmsg, out_sendmsg },  { "recvmmsg", in_recvmmsg, out_sendmmsg },
-    { "sendfile", in_read, out_sendfile },   { "splice", in_read, out_splice },
+    { "read", in_read, out_write },         { "readv", in_readv, out_writev },
+    { "recv", in_recv, out_send },          { "recvfrom", in_recvfrom, out_sendto },
+    { "recvmsg", in_recvmsg, out_sendmsg }, { "recvmmsg", in_recvmmsg, out_sendmmsg },
+    { "sendfile", in_read, out_sendfile },  { "splice", in_read, out_splice },
     { "peek", in_peek, out_write },
 };
 
@@ -227,8 +227,8 @@ static void client(int port, int count)
     int fd = connect_to(port);
 
     for (int i = 0; i < count; i++) {
-        snprintf(head, sizeof(head), "POST /%s/%d HTTP/1.1\r\nHost: here:%d\r\nContent-Length: 9\r\n\r\n",
-                 way->name, i, port);
+        snprintf(head, sizeof(head), "POST /%s/%d HTTP/1.1\r\nHost: here:%d\r\nContent-Length: 9\r\n\r\n", way->name, i,
+                 port);
         way->out(fd, text(head), text("question\n"));
         if (!take(fd, buf, &len))
             die("answer");
