@@ -84,7 +84,7 @@ pub(crate) struct Request {
     pub(crate) target: Target,
     /// `1.0`, `1.1`, …; empty when it was not seen.
     pub(crate) version: &'static str,
-    /// Bytes of the body as transferred, when known.
+    /// Bytes of the body, when known.
     pub(crate) body: Option<u64>,
     /// The trace it carries.
     pub(crate) context: Option<TraceContext>,
@@ -167,13 +167,16 @@ impl Request {
         self.method == "CONNECT"
     }
 
-    /// `scheme://host:port/path`, or the path alone when the request names no host.
+    /// `scheme://host:port/path` without a port that the scheme implies, or the path alone when no host is named.
     fn url(&self) -> Arc<str> {
         let Target { scheme, authority, path } = &self.target;
-        let Some(Authority { host, port }) = authority else { return Arc::clone(path) };
-        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
         let path = if &**path == "*" { "" } else { path };
-        match port {
+        let Some(Authority { host, port }) = authority else { return path.into() };
+        if !path.is_empty() && !path.starts_with('/') {
+            return path.into();
+        }
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        match port.filter(|port| *port != default_port(scheme)) {
             Some(port) => format!("{scheme}://{open}{host}{close}:{port}{path}"),
             None => format!("{scheme}://{open}{host}{close}{path}"),
         }
@@ -258,6 +261,11 @@ impl Request {
         }
         attrs
     }
+}
+
+/// RFC 9110, section 4.2.
+pub(crate) fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
 }
 
 /// A server's 4xx are its client's errors, not its own.

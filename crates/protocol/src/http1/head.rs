@@ -9,7 +9,7 @@ use vor_model::TraceContext;
 
 use super::body::Body;
 use crate::cursor::{Cursor, count};
-use crate::http::{Authority, Request, Target, known_method};
+use crate::http::{Authority, Request, Target, default_port, known_method};
 use crate::{Claim, Unreadable};
 
 /// Longest method that is taken for one.
@@ -28,16 +28,17 @@ pub(super) struct Head<T> {
     pub(super) whole: bool,
 }
 
-/// How sure it is that `bytes` begin with a request.
+/// How sure it is that `bytes` begin with a request. Other methods than the known ones are possible, but so are
+/// the last bytes of a body before one that is known.
 pub(super) fn begins_request(bytes: &[u8]) -> Claim {
     let Ok(line) = RequestLine::read(skip_blank_lines(bytes)) else { return Claim::No };
     let shape =
         line.target.first().is_some_and(|c| c.is_ascii_alphanumeric() || b"/*[".contains(c))
             && line.target.iter().all(|c| !c.is_ascii_control());
-    match (shape, line.whole) {
-        (true, true) => Claim::Sure,
-        (true, false) if known_method(line.method).is_some() => Claim::Maybe,
-        (true | false, _) => Claim::No,
+    match (shape, line.whole, known_method(line.method)) {
+        (true, true, Some(_)) => Claim::Sure,
+        (true, true, None) | (true, false, Some(_)) => Claim::Maybe,
+        (true, false, None) | (false, _, _) => Claim::No,
     }
 }
 
@@ -213,34 +214,36 @@ fn target(line: &RequestLine<'_>, host: Option<&[u8]>) -> Target {
         let authority = Authority::read(line.target);
         return Target { scheme: "http", authority, path: text(line.target) };
     }
-    if let Some((scheme, port, after)) = absolute(line.target) {
+    if let Some((scheme, after)) = absolute(line.target) {
         let end = after.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(after.len());
         let (authority, path) = after.split_at_checked(end).unwrap_or((after, b""));
         let mut authority = Authority::read(authority);
         if let Some(authority) = &mut authority {
             // The connection leads to a proxy: its port is another one.
-            authority.port.get_or_insert(port);
+            authority.port.get_or_insert(default_port(scheme));
         }
-        let path = if path.starts_with(b"/") { without_query(path) } else { b"/" };
-        return Target { scheme, authority, path: text(path) };
+        return Target { scheme, authority, path: text(without_query(path)) };
     }
     let authority = host.and_then(Authority::read);
     Target { scheme: "http", authority, path: text(without_query(line.target)) }
 }
 
-/// Scheme, its port, and what follows `://`.
-fn absolute(target: &[u8]) -> Option<(&'static str, u16, &[u8])> {
+/// Scheme, and what follows `://`.
+fn absolute(target: &[u8]) -> Option<(&'static str, &[u8])> {
     let (scheme, rest) = target.split_at_checked(memchr::memchr(b':', target)?)?;
     let rest = rest.strip_prefix(b"://")?;
     match scheme {
-        scheme if scheme.eq_ignore_ascii_case(b"http") => Some(("http", 80, rest)),
-        scheme if scheme.eq_ignore_ascii_case(b"https") => Some(("https", 443, rest)),
+        scheme if scheme.eq_ignore_ascii_case(b"http") => Some(("http", rest)),
+        scheme if scheme.eq_ignore_ascii_case(b"https") => Some(("https", rest)),
         _ => None,
     }
 }
 
 fn without_query(target: &[u8]) -> &[u8] {
-    target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
+    match target.split(|byte| matches!(byte, b'?' | b'#')).next() {
+        None | Some(b"") => b"/",
+        Some(path) => path,
+    }
 }
 
 /// The status of the answer at the start of `bytes`.

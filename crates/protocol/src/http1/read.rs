@@ -172,10 +172,10 @@ impl Dialogue {
         let at = std::mem::replace(&mut self.answering, At::Start);
         let (joined, _) = at.join(&exchange.response, time.start, head::begins_answer);
         let mut run = Run::new(&joined, exchange.response.len(), exchange.response_len);
+        let (mut first, cut) = (true, run.unseen > 0);
         if let Some(body) = at.body(&joined, head::begins_answer) {
             self.answering = At::after(body.pass(&mut run).1);
         }
-        let mut first = true;
         while matches!(self.answering, At::Start) && !run.cursor.is_empty() {
             let asked = self.waiting.front().map(|asked| &*asked.request.method);
             let head = match head::answer(run.cursor.rest(), asked) {
@@ -211,7 +211,9 @@ impl Dialogue {
                 return Ok(Next::Ignore);
             }
         }
-        if run.unseen > 0 && !self.waiting.is_empty() {
+        // Where the end of an answer was not captured, neither were those behind it.
+        let lost = run.unseen > 0 || (cut && matches!(self.answering, At::Body(Body::Unknown)));
+        if lost && !self.waiting.is_empty() {
             return Err(Unreadable::Cut("status line"));
         }
         Ok(Next::Same)
