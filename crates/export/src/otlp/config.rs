@@ -235,3 +235,85 @@ pub enum Aggregation {
     #[serde(rename = "base2_exponential_bucket_histogram")]
     Exponential,
 }
+
+#[cfg(test)]
+mod tests {
+    use vor_config::Sources;
+
+    use super::*;
+
+    #[derive(confique::Config)]
+    struct Root {
+        #[config(nested)]
+        shared: OtlpConfig,
+        #[config(nested)]
+        traces: OtlpTracesConfig,
+        #[config(nested)]
+        metrics: OtlpMetricsConfig,
+    }
+
+    fn load(pairs: &[(&str, &str)]) -> Root {
+        let env = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let loaded = vor_config::load::<Root>(Sources { env, ..Sources::default() }).unwrap();
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+        loaded.settings
+    }
+
+    #[test]
+    fn the_standard_variables_mean_what_their_specification_says() {
+        let Root { shared, traces, metrics } = load(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://d:4317"),
+            ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20YTpi==,x-team=green"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "true"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "DELTA"),
+            (
+                "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+                "base2_exponential_bucket_histogram",
+            ),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+        ]);
+        assert_eq!(shared.endpoint, Some("http://c:4318".to_owned().try_into().unwrap()));
+        assert_eq!(traces.endpoint, Some("https://d:4317".to_owned().try_into().unwrap()));
+        assert_eq!((traces.protocol, metrics.protocol), (None, Some(Protocol::Http)));
+        let headers = shared.headers.unwrap();
+        assert_eq!(headers["authorization"].reveal(), "Basic%20YTpi==");
+        assert_eq!(headers["x-team"].reveal(), "green");
+        assert_eq!(shared.timeout.get(), std::time::Duration::from_millis(2_500));
+        assert_eq!((shared.compression, traces.compression), (Compression::Gzip, None));
+        assert_eq!((shared.insecure, traces.insecure), (false, Some(true)));
+        assert_eq!(shared.certificate, Some("/ca.pem".into()));
+        assert_eq!(metrics.interval.get(), std::time::Duration::from_secs(1));
+        assert_eq!(metrics.temporality, Temporality::Delta);
+        assert_eq!(metrics.histogram_aggregation, Aggregation::Exponential);
+        assert_eq!(traces.sampler.name, SamplerName::TraceIdRatio);
+        assert!((traces.sampler.arg - 0.25).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn variables_of_beyla_are_understood() {
+        let root = load(&[
+            ("BEYLA_OTEL_INSECURE_SKIP_VERIFY", "true"),
+            ("BEYLA_METRICS_INTERVAL", "15s"),
+            ("BEYLA_OTEL_METRICS_FEATURES", "application,network"),
+            ("BEYLA_OTEL_TRACES_INSTRUMENTATIONS", "http,grpc"),
+            ("BEYLA_OTLP_TRACES_MAX_QUEUE_SIZE", "100"),
+            ("BEYLA_BACKOFF_MAX_ELAPSED_TIME", "1m"),
+            ("OTEL_EBPF_METRICS_TTL", "5m"),
+        ]);
+        let Root { traces, metrics, .. } = root;
+        assert!(traces.insecure_skip_verify && metrics.insecure_skip_verify);
+        assert_eq!(metrics.interval.get(), std::time::Duration::from_secs(15));
+        assert_eq!(metrics.features, [Feature::Application, Feature::Network]);
+        assert_eq!(traces.instrumentations, ["http", "grpc"]);
+        assert_eq!(traces.max_queue_size, 100);
+        assert_eq!(traces.backoff_max_elapsed_time.get(), std::time::Duration::from_secs(60));
+        assert_eq!(metrics.ttl.get(), std::time::Duration::from_secs(300));
+    }
+}

@@ -29,6 +29,11 @@ impl TryFrom<String> for Endpoint {
         if !known || uri.host().is_none_or(str::is_empty) {
             return Err(format!("{text:?} has no scheme http or https, or no host, {hint}"));
         }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("user and password belong into the header authorization, \
+                        not into the URL"
+                .to_owned());
+        }
         Ok(Self(uri))
     }
 }
@@ -246,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "ftp://c", "http://", "/path", "http://a b"] {
+        for bad in ["", "ftp://c", "http://", "/path", "http://a b", "http://me:it@c"] {
             assert!(Endpoint::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }
