@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line: what can be written, and which setting each flag sets.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use vor_config::Flag;
@@ -10,28 +10,46 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("VOR_TARGET"
 
 const EXAMPLES: &str = "\
 Examples:
-  vor config                          the settings in force, each with its origin
-  vor config --open-port 80,8000-8999
-                                      the same with a flag
-  BEYLA_OPEN_PORT=8080 vor config     the same with a variable
-  vor config --docs | less            every key: what it does, its default, its variables
-  vor config > vor.yml                a file to start from
+  vor exec -- curl http://example.org/  run a program and see what it says
+  vor --open-port 8080                  see every request to the program on port 8080
+  vor -p 80,8000-8999 --print json      the same for many ports, one JSON object per line
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 vor -p 8080
+                                        send traces and metrics to a collector
+  vor check                             what this machine allows, and what is missing
+  vor config                            the settings in force, each with its origin
+  vor config --docs | less              every key: what it does, its default, its variables
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings.";
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, or a machine on which vor cannot work.";
 
-/// See what unmodified programs do: their requests as spans and metrics.
+/// See what unmodified programs say to each other: their requests as spans and metrics.
 #[derive(Debug, Parser)]
 #[command(name = "vor", version = VERSION, after_long_help = EXAMPLES)]
-#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// What to do; `run` when nothing is said.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 }
 
 /// What vor can be asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Observe programs until it is stopped (Ctrl-C, SIGTERM).
+    ///
+    /// Which programs: `--open-port`, `--executable`, or the settings under `discovery`. What was seen is
+    /// printed unless settings send it elsewhere.
+    Run(SettingsArgs),
+    /// Run a program and observe it and everything it starts, from its first instruction.
+    ///
+    /// Spans go to standard error. Signals are passed on to the program, and its exit code is vor's: that of a
+    /// program that a signal ends is 128 more than the signal.
+    Exec(ExecArgs),
+    /// Say what this kernel and these privileges allow, and what is missing.
+    ///
+    /// Exit code 0: vor can observe programs here; 2: it cannot.
+    Check(CheckArgs),
     /// Print the settings in force, or the reference of all keys.
     ///
     /// The output is YAML and works as a settings file. The comment on each line says where its value
@@ -48,6 +66,29 @@ pub(crate) enum Command {
     ///
     /// To read it: `vor man | man -l -`
     Man,
+}
+
+/// Arguments of `vor exec`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+    /// Wait to be let go, then become the program: how vor starts it.
+    #[arg(long, hide = true)]
+    pub held: bool,
+}
+
+/// Arguments of `vor check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 }
 
 /// Arguments of `vor config`.
@@ -73,6 +114,15 @@ pub(crate) struct SettingsArgs {
     /// Observe the programs that listen on these ports, such as 80,443,8000-8999.
     #[arg(long, short = 'p', value_name = "PORTS")]
     pub open_port: Option<String>,
+    /// Observe the programs whose path matches this regular expression.
+    #[arg(long, short = 'e', value_name = "REGEXP")]
+    pub executable: Option<String>,
+    /// How to print spans: text, json, `json_indent`, counter or disabled.
+    #[arg(long, value_name = "FORMAT")]
+    pub print: Option<String>,
+    /// How to see what programs say: auto, fentry, kprobe or syscall.
+    #[arg(long, value_name = "DOOR")]
+    pub door: Option<String>,
     /// How much to log: error, warn, info, debug, trace or off.
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -83,6 +133,9 @@ impl SettingsArgs {
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let given = [
             ("--open-port", "open_port", &self.open_port),
+            ("--executable", "executable_name", &self.executable),
+            ("--print", "trace_printer", &self.print),
+            ("--door", "ebpf.door", &self.door),
             ("--log-level", "log_level", &self.log_level),
         ];
         let flag = |(name, path, value): (_, _, &Option<String>)| {

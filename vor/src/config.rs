@@ -7,8 +7,15 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 use tracing::level_filters::LevelFilter;
-use vor_config::{ConfigError, Loaded, PortSet, Sources};
+use vor_config::{ConfigError, Duration, Loaded, PortSet, Sources};
+use vor_discover::{DiscoveryConfig, Glob, Regexp, ResourceAttributes};
+use vor_export::{
+    otlp::{OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig},
+    print::TracePrinter,
+    prometheus::{InternalMetricsConfig, PrometheusConfig},
+};
 use vor_pipeline::{MetricsConfig, SpansConfig};
+use vor_probe::ProbeConfig;
 
 use crate::{
     cli::SettingsArgs,
@@ -20,10 +27,6 @@ pub(crate) const FILE_VARIABLES: [&str; 3] =
     ["VOR_CONFIG_PATH", "OTEL_EBPF_CONFIG_PATH", "BEYLA_CONFIG_PATH"];
 
 /// Everything that can be set.
-#[expect(
-    dead_code,
-    reason = "the fields are read by the wiring of the pipeline, which builds on this"
-)]
 #[derive(Debug, confique::Config)]
 pub(crate) struct Config {
     /// How much vor says about itself on standard error: `error`, `warn`, `info`, `debug`, `trace` or
@@ -34,12 +37,75 @@ pub(crate) struct Config {
     /// them.
     #[config(env = "OPEN_PORT", default = "")]
     pub open_port: PortSet,
+    /// A regular expression; programs are observed whose path matches it.
+    #[config(env = "EXECUTABLE_NAME|OTEL_GO_AUTO_TARGET_EXE")]
+    pub executable_name: Option<Regexp>,
+    /// A glob; programs are observed whose whole path matches it, such as `*/nginx`.
+    #[config(env = "AUTO_TARGET_EXE")]
+    pub auto_target_exe: Option<Glob>,
+    /// What the programs are called that `open_port`, `executable_name` or `auto_target_exe` select. Not
+    /// set: each by its own environment, or by its executable.
+    #[config(env = "OTEL_SERVICE_NAME|SERVICE_NAME")]
+    pub service_name: Option<String>,
+    /// Their namespace.
+    #[config(env = "SERVICE_NAMESPACE")]
+    pub service_namespace: Option<String>,
+    /// Resource attributes of every service that does not say otherwise: `key=value,key2=value2`.
+    #[config(env = "OTEL_RESOURCE_ATTRIBUTES", default = "")]
+    pub resource_attributes: ResourceAttributes,
+    /// How spans are printed on standard output: `text`, `json`, `json_indent`, `counter` (only how many, at
+    /// the end) or `disabled`. Not set: `text` when nothing else takes spans or metrics, else `disabled`.
+    #[config(env = "TRACE_PRINTER")]
+    pub trace_printer: Option<TracePrinter>,
+    /// How long the last spans and metrics may take to leave when vor ends.
+    #[config(env = "SHUTDOWN_TIMEOUT", default = "10s")]
+    pub shutdown_timeout: Duration,
+    /// How the kernel is watched.
+    #[config(nested)]
+    pub ebpf: ProbeConfig,
+    /// Which processes are observed.
+    #[config(nested)]
+    pub discovery: DiscoveryConfig,
+    /// What is said of services beside their names.
+    #[config(nested)]
+    pub attributes: AttributesConfig,
     /// How captured exchanges become spans.
     #[config(nested)]
     pub spans: SpansConfig,
     /// What holds for every metric exporter.
     #[config(nested)]
     pub metrics: MetricsConfig,
+    /// What the OTLP exporters of traces and metrics share.
+    #[config(nested)]
+    pub otel_export: OtlpConfig,
+    /// Traces for an OpenTelemetry collector.
+    #[config(nested)]
+    pub otel_traces_export: OtlpTracesConfig,
+    /// Metrics for an OpenTelemetry collector.
+    #[config(nested)]
+    pub otel_metrics_export: OtlpMetricsConfig,
+    /// Metrics for Prometheus to fetch.
+    #[config(nested)]
+    pub prometheus_export: PrometheusConfig,
+    /// Metrics of vor itself.
+    #[config(nested)]
+    pub internal_metrics: InternalMetricsConfig,
+}
+
+/// What is said of services beside their names (`attributes`).
+#[derive(Debug, Clone, confique::Config)]
+pub(crate) struct AttributesConfig {
+    /// How instances of services are told apart.
+    #[config(nested)]
+    pub instance_id: InstanceIdConfig,
+}
+
+/// How instances of services are told apart (`attributes.instance_id`).
+#[derive(Debug, Clone, confique::Config)]
+pub(crate) struct InstanceIdConfig {
+    /// The name of this host. Not set: the one the kernel has.
+    #[config(env = "HOSTNAME")]
+    pub override_hostname: Option<String>,
 }
 
 /// The settings in force for a command line, from this process's environment.
@@ -60,6 +126,11 @@ pub(crate) fn load_with(
         foreign: &FOREIGN,
         reserved: &RESERVED,
     })
+}
+
+/// Whether the user asks programs not to use colours (no-color.org).
+pub(crate) fn no_color() -> bool {
+    vor_config::environment().iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty())
 }
 
 fn file_variable(env: &[(String, String)]) -> Option<PathBuf> {

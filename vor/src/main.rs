@@ -8,35 +8,39 @@ use std::{
 
 use clap::Parser;
 use vor_config::ConfigError;
+use vor_probe::ProbeError;
 
 mod cli;
 mod commands;
 mod compat;
 mod config;
 mod log;
+mod wire;
 
 use cli::{Cli, Command};
+use wire::NothingToObserve;
 
-/// Exit code for wrong usage and wrong settings, the one clap uses too.
+/// Exit code for wrong usage and wrong settings, the one clap uses too, and for a machine that does not allow it.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match dispatch(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => explain(&error),
-    }
+    let command = cli.command.unwrap_or(Command::Run(cli.settings));
+    dispatch(command).unwrap_or_else(|error| explain(&error))
 }
 
-fn dispatch(command: Command) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout();
     match command {
+        Command::Run(settings) => commands::run::run(&settings)?,
+        Command::Exec(args) => return commands::exec::exec(&args),
+        Command::Check(args) => return commands::check::check(&args, &mut out),
         Command::Config(args) => commands::config::run(&args, &mut out)?,
         Command::Completions { shell } => commands::completions::completions(shell, &mut out)?,
         Command::Man => commands::completions::man(&mut out)?,
     }
     out.flush()?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says what went wrong and what to do next; a reader that went away is not a failure.
@@ -47,6 +51,9 @@ fn explain(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     if let Some(wrong) = error.downcast_ref::<ConfigError>() {
         eprintln!("{}", next_step(wrong));
+        return ExitCode::from(USAGE);
+    }
+    if error.is::<ProbeError>() || error.is::<NothingToObserve>() {
         return ExitCode::from(USAGE);
     }
     ExitCode::FAILURE

@@ -6,7 +6,7 @@
 //! lost is found by the next listing.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vor_exe::Executables;
@@ -234,6 +234,7 @@ impl<F: Fn(Event)> Census<F> {
     /// A process is new, or runs a program that has not been judged.
     fn admit(&mut self, seen: Seen) {
         let Seen { key, ppid, exe } = seen;
+        let exe = self.about_to_run(key, &exe).unwrap_or(exe);
         if let Some(other) = self.rows.get(&key.pid).map(|row| row.key).filter(|old| *old != key) {
             self.end(other);
         }
@@ -250,6 +251,12 @@ impl<F: Fn(Event)> Census<F> {
         let mut row = Row { key, ppid, exe, ports, descends, chosen };
         self.judge(&mut row);
         self.rows.insert(key.pid, row);
+    }
+
+    /// What a process will run that is a copy of this program still.
+    fn about_to_run(&self, key: ProcessKey, exe: &Arc<Path>) -> Option<Arc<Path>> {
+        let held = self.ancestor == Some(key) && Some(exe) == self.own_exe.as_ref();
+        if held { self.criteria.program().cloned() } else { None }
     }
 
     /// A process listens on further ports.
@@ -308,8 +315,13 @@ impl<F: Fn(Event)> Census<F> {
     }
 
     fn language(&mut self, pid: u32, exe: &Path, env: &Environment) -> Language {
-        let file = self.executables.open(Path::new(&format!("/proc/{pid}/exe"))).ok();
-        let mapped = proc::mapped(pid);
+        let running = PathBuf::from(format!("/proc/{pid}/exe"));
+        // Until it begins its program, the ancestor's own file and memory say nothing about it.
+        let held = self.ancestor.is_some_and(|ancestor| ancestor.pid == pid)
+            && proc::seen(pid).is_ok_and(|seen| *seen.exe != *exe);
+        let (file, mapped) =
+            if held { (exe, Vec::new()) } else { (running.as_path(), proc::mapped(pid)) };
+        let file = self.executables.open(file).ok();
         let facts = file.as_ref().map(|file| &file.facts);
         Evidence { exe, facts, mapped: &mapped, env }.language()
     }

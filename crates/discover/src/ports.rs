@@ -108,4 +108,14 @@ mod tests {
             assert_eq!(listener(&line[..cut]), None, "{cut}");
         }
     }
+
+    #[test]
+    fn the_running_kernel_lists_listening_sockets_first() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let listens: Vec<_> = table.lines().skip(1).map(|line| listener(line).is_some()).collect();
+        assert!(listens.contains(&true) && listens.contains(&false));
+        assert!(listens.is_sorted_by_key(|listens| !listens), "{table}");
+    }
 }

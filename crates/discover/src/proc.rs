@@ -69,8 +69,9 @@ pub(crate) fn seen(pid: u32) -> Result<Seen, Unseen> {
     })
 }
 
-/// The key of `pid`, while it exists.
-pub(crate) fn key(pid: u32) -> Option<ProcessKey> {
+/// The key of the process `pid`, while it exists.
+#[must_use]
+pub fn key(pid: u32) -> Option<ProcessKey> {
     open(pid)?.stat().ok().map(|stat| key_of(pid, stat.starttime))
 }
 

@@ -10,7 +10,10 @@ use serde::{Deserialize, Deserializer, de};
 /// Attributes taken of one text; the rest is passed over.
 const MAX_ATTRIBUTES: usize = 128;
 
-/// Resource attributes in the order they were written, each key once, neither keys nor values empty.
+/// Bytes of a key or a value; a longer one is passed over.
+pub(crate) const MAX_TEXT: usize = 1024;
+
+/// Resource attributes in the order they were written, each key once, keys and values of 1 to 1024 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResourceAttributes(Vec<(String, String)>);
 
@@ -40,7 +43,7 @@ impl ResourceAttributes {
     }
 
     fn set(&mut self, key: &str, value: &str) {
-        if key.is_empty() || value.is_empty() {
+        if [key, value].iter().any(|text| text.is_empty() || text.len() > MAX_TEXT) {
             return;
         }
         self.0.retain(|(known, _)| known != key);

@@ -57,6 +57,8 @@ enum ExePath {
 struct Family {
     pid: u32,
     label: Arc<Label>,
+    /// What the ancestor is going to run.
+    program: Option<Arc<Path>>,
 }
 
 impl Criteria {
@@ -104,7 +106,17 @@ impl Criteria {
     /// excluded. The process must exist when [`Discover::start`](crate::Discover::start) is called.
     #[must_use]
     pub fn descendants_of(mut self, pid: u32) -> Self {
-        self.family = Some(Family { pid, label: self.naming.label() });
+        self.family = Some(Family { pid, label: self.naming.label(), program: None });
+        self
+    }
+
+    /// The same; as long as the ancestor is a copy of this program, it is taken for `program`, which it is about
+    /// to run: so it has a name before it does anything.
+    #[must_use]
+    pub fn about_to_run(mut self, program: &Path) -> Self {
+        if let Some(family) = &mut self.family {
+            family.program = Some(Arc::from(program));
+        }
         self
     }
 
@@ -117,6 +129,10 @@ impl Criteria {
 
     pub(crate) fn family(&self) -> Option<(u32, &Arc<Label>)> {
         self.family.as_ref().map(|family| (family.pid, &family.label))
+    }
+
+    pub(crate) fn program(&self) -> Option<&Arc<Path>> {
+        self.family.as_ref().and_then(|family| family.program.as_ref())
     }
 
     /// Whether ports decide at all.

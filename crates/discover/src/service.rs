@@ -10,7 +10,7 @@ use std::sync::Arc;
 use vor_model::{Attrs, Key, Process, Service};
 
 use crate::proc::Environment;
-use crate::resource::ResourceAttributes;
+use crate::resource::{MAX_TEXT, ResourceAttributes};
 
 const HOST_NAME: Key = Key::new("host.name");
 const HOST_ID: Key = Key::new("host.id");
@@ -59,7 +59,8 @@ impl Naming {
     /// What `process` is called, which an entry with `label` selected.
     pub(crate) fn service(&self, process: &Process, label: &Label, env: &Environment) -> Service {
         let own = ResourceAttributes::read(env.get("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
-        let given = env.get("OTEL_SERVICE_NAME").or(own.get("service.name"));
+        let given = env.get("OTEL_SERVICE_NAME").filter(|name| name.len() <= MAX_TEXT);
+        let given = given.or(own.get("service.name"));
         let name = given.map(Arc::from).or_else(|| label.name.clone());
         let exe = process.exe.file_name().unwrap_or(process.exe.as_os_str()).to_string_lossy();
         let namespace = own.get("service.namespace").map(Arc::from);

@@ -108,6 +108,9 @@ mod tests {
         let args = SettingsArgs {
             config: None,
             open_port: Some("80".to_owned()),
+            executable: Some("nginx".to_owned()),
+            print: Some("json".to_owned()),
+            door: Some("syscall".to_owned()),
             log_level: Some("off".to_owned()),
         };
         let loaded = config::load_with(&args, Vec::new()).unwrap();

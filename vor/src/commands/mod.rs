@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One module per command; each writes what it has to say to the stream it is given.
+//! One file per command.
 
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod exec;
+pub(crate) mod run;

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The composition root: settings in, everything wired and running out. Read it from top to bottom:
+//! discover → probe → assemble → chain → meter and outlet → exporters.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+use vor_config::PortSet;
+use vor_discover::{Criteria, Discover, DiscoveryConfig, Event, RootSettings, Target};
+use vor_export::print::{Output, TracePrinter};
+use vor_export::prometheus::Build;
+use vor_health::Board;
+use vor_model::{Captured, Span};
+use vor_pipeline::{
+    Assemble, Chain, Meter, Outlet, Services, Source, now,
+};
+use vor_probe::tracers::Mode;
+use vor_probe::{Descend, Probe};
+use vor_protocol::Next;
+
+use crate::config::Config;
+
+/// Batches of captures that may wait for the pipeline.
+const CAPTURE_BATCHES: usize = 64;
+/// Events of processes that may wait for discovery.
+const LIFE_EVENTS: usize = 8192;
+/// How often the pipeline looks at what only time brings about.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long it may take until a process is observed.
+const ADMISSION: Duration = Duration::from_secs(2);
+/// How long it may take until the first program is found before that is worth a word.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Settings select no program.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "nothing selects a program to observe: say which by --open-port (VOR_OPEN_PORT), --executable, or \
+     discovery.services in the settings file; or run one with `vor exec -- CMD`"
+)]
+pub(crate) struct NothingToObserve;
+
+/// Who is observed.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    /// What settings select.
+    Selected,
+    /// A process that waits to be let go, and all its descendants.
+    Family {
+        /// Its pid.
+        pid: u32,
+        /// The program that it is going to run.
+        program: PathBuf,
+    },
+}
+
+/// Everything, running.
+pub(crate) struct Agent {
+    probe: Probe,
+    discover: vor_discover::Handle,
+    spans: JoinHandle<()>,
+    exporters: JoinSet<()>,
+    shutdown_timeout: Duration,
+}
+
+impl Agent {
+    /// Starts everything; needs a runtime around it. What is printed goes to `output`.
+    pub(crate) fn start(config: Config, whom: Whom, output: Output) -> anyhow::Result<Self> {
+        let criteria = criteria(&config, &whom);
+        if criteria.is_empty() {
+            return Err(NothingToObserve.into());
+        }
+        let shutdown_timeout = config.shutdown_timeout.get();
+        let (discovery, ebpf) = (config.discovery.clone(), config.ebpf.clone());
+        let spans_config = config.spans.clone();
+
+        let max_series = config.metrics.max_series;
+        let settings = settings(config, output);
+
+        let board = Board::new();
+        let meter = Meter::new(settings.meter(max_series), &board);
+        let mut outlet = Outlet::new(spans_config.inbox_batches, Arc::clone(&board));
+        let source = Source::new(&mut outlet, Arc::clone(&meter), Arc::clone(&board));
+        let exporters = exporters(settings, source)?;
+
+        let (captures, captured) = mpsc::channel(CAPTURE_BATCHES);
+        let (life, lives) = sync_channel(LIFE_EVENTS);
+        let probe = Probe::start(&ebpf, Arc::clone(&board), captures, life)?;
+
+        let services = Services::new(spans_config.name_kept.get());
+        let judged = probe.handle();
+        let assemble = Assemble::new(
+            &spans_config,
+            vor_protocol::ALL,
+            Arc::clone(&services),
+            Box::new(move |conn, next| _ = judged.judge(conn, mode(next))),
+            &board,
+        );
+        let chain = Chain::new(Arc::clone(&board)).stage(meter.tap());
+        let spans = tokio::spawn(spans(captured, assemble, chain, outlet));
+
+        let observe = observe(services, probe.handle(), &whom);
+        let discover = Discover::start(criteria, &discovery, lives, observe, Arc::clone(&board))?;
+        match whom {
+            Whom::Selected => drop(tokio::spawn(speak_if_nothing_is_found(board))),
+            Whom::Family { pid, .. } => wait_until_observed(&probe.handle(), pid)?,
+        }
+        Ok(Self { probe, discover, spans, exporters, shutdown_timeout })
+    }
+
+    /// Stops observing, and waits until what was seen has left or the time for that is over.
+    pub(crate) async fn stop(self) {
+        let Self { probe, discover, spans, mut exporters, shutdown_timeout } = self;
+        discover.stop();
+        let rest = async {
+            // The probe's threads are waited for off this one, which meanwhile takes their last captures.
+            _ = spawn_blocking(move || probe.stop()).await;
+            _ = spans.await;
+            while exporters.join_next().await.is_some() {}
+        };
+        if timeout(shutdown_timeout, rest).await.is_err() {
+            warn!("not everything could be sent in time, see shutdown_timeout");
+        }
+    }
+}
+
+fn criteria(config: &Config, whom: &Whom) -> Criteria {
+    let root = RootSettings {
+        open_port: config.open_port.clone(),
+        executable_name: config.executable_name.clone(),
+        auto_target_exe: config.auto_target_exe.clone(),
+        service_name: config.service_name.clone(),
+        service_namespace: config.service_namespace.clone(),
+        resource_attributes: config.resource_attributes.clone(),
+        hostname: config.attributes.instance_id.override_hostname.clone(),
+    };
+    match whom {
+        Whom::Selected => Criteria::new(root, &config.discovery),
+        Whom::Family { pid, program } => {
+            let names = RootSettings {
+                open_port: PortSet::default(),
+                executable_name: None,
+                auto_target_exe: None,
+                ..root
+            };
+            let nobody_else = DiscoveryConfig {
+                services: Vec::new(),
+                instrument: Vec::new(),
+                system_wide: false,
+                ..config.discovery.clone()
+            };
+            Criteria::new(names, &nobody_else).descendants_of(*pid).about_to_run(program)
+        }
+    }
+}
+
+/// Without any other way out, spans are printed.
+fn printer(config: &Config) -> TracePrinter {
+    let elsewhere = config.prometheus_export.port != 0
+        || config.otel_export.endpoint.is_some()
+        || config.otel_traces_export.endpoint.is_some()
+        || config.otel_metrics_export.endpoint.is_some();
+    let unasked = if elsewhere { TracePrinter::Disabled } else { TracePrinter::Text };
+    config.trace_printer.unwrap_or(unasked)
+}
+
+fn settings(config: Config, output: Output) -> vor_export::Settings {
+    vor_export::Settings {
+        trace_printer: printer(&config),
+        output,
+        prometheus: config.prometheus_export,
+        internal_metrics: config.internal_metrics,
+        otlp: config.otel_export,
+        otlp_traces: config.otel_traces_export,
+        otlp_metrics: config.otel_metrics_export,
+        prefix: config.metrics.prefix,
+        build: Build { version: env!("CARGO_PKG_VERSION"), revision: "" },
+    }
+}
+
+fn exporters(
+    settings: vor_export::Settings,
+    mut source: Source<'_>,
+) -> anyhow::Result<JoinSet<()>> {
+    let mut running = JoinSet::new();
+    for exporter in vor_export::all(settings) {
+        if let Some(task) = exporter.start(&mut source)? {
+            running.spawn(task);
+        }
+    }
+    if running.is_empty() {
+        warn!("nothing is exported: set trace_printer, prometheus_export or an OTLP endpoint");
+    }
+    Ok(running)
+}
+
+/// The span pipeline, until captures end.
+async fn spans(
+    mut captures: Receiver<Vec<Captured>>,
+    mut assemble: Assemble,
+    mut chain: Chain<Span>,
+    outlet: Outlet,
+) {
+    let mut batch = Vec::new();
+    loop {
+        match timeout(SWEEP, captures.recv()).await {
+            Ok(Some(captured)) => assemble.take(captured, now(), &mut batch),
+            Ok(None) => break,
+            Err(_) => assemble.sweep(now(), &mut batch),
+        }
+        chain.run(&mut batch);
+        outlet.put(&mut batch);
+    }
+    assemble.finish();
+}
+
+fn mode(next: Next) -> Mode {
+    match next {
+        Next::Same => Mode::Pairs,
+        Next::Messages => Mode::Messages,
+        Next::Ignore => Mode::Ignored,
+    }
+}
+
+/// Carries what discovery finds to the kernel side and to the names of services.
+fn observe(services: Arc<Services>, probe: vor_probe::Handle, whom: &Whom) -> impl Fn(Event) + Send + use<> {
+    let descend = match whom {
+        Whom::Selected => Descend::No,
+        Whom::Family { .. } => Descend::Yes,
+    };
+    // The name first: what the process says from now on is to find it.
+    let admit = move |services: &Services, probe: &vor_probe::Handle, target: &Target| {
+        services.insert(target.process.key, Arc::clone(&target.service));
+        _ = probe.admit(target.process.key, descend);
+    };
+    move |event| match event {
+        Event::Found(target) => {
+            admit(&services, &probe, &target);
+            let Target { process, service } = &target;
+            info!(
+                pid = process.key.pid,
+                service = %service.qualified_name(),
+                language = service.language.as_str(),
+                exe = %process.exe.display(),
+                "observing"
+            );
+        }
+        Event::Renamed(target) => {
+            admit(&services, &probe, &target);
+            debug!(pid = target.process.key.pid, service = %target.service.name, "renamed");
+        }
+        Event::Gone(process) => {
+            services.remove(process, now());
+            _ = probe.retire(process);
+            debug!(pid = process.pid, "gone");
+        }
+    }
+}
+
+/// Returns when what the process does from now on is seen.
+fn wait_until_observed(probe: &vor_probe::Handle, pid: u32) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < ADMISSION {
+        let process = vor_discover::process_key(pid).context("the program's process is gone")?;
+        if probe.exchanges(process).is_some() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    bail!("the kernel side did not begin to observe the program in time")
+}
+
+/// A selection that matches nothing is usually a mistake.
+async fn speak_if_nothing_is_found(board: Arc<Board>) {
+    tokio::time::sleep(PATIENCE).await;
+    if board.counter("discover", "targets").get() == 0 {
+        warn!("no program matches yet; vor goes on looking (`vor config` shows what is selected)");
+    }
+}
