@@ -11,7 +11,7 @@ use libbpf_rs::{Link, ProgramMut};
 use libbpf_sys::{PERF_TYPE_TRACEPOINT, perf_event_attr};
 
 use crate::object::{Loaded, ObjectError, has_function, heard};
-use crate::tracefs::Tracefs;
+use crate::pseudofs::Tracefs;
 use crate::tracers::{At, Hook, Need};
 
 /// Calls of one function that may be under way at once before return probes miss some. The kernel's own
@@ -71,12 +71,12 @@ impl<'a> Hooks<'a> {
 
     fn link(&self, program: &ProgramMut<'_>, hook: &Hook) -> io::Result<Attached> {
         match hook.at {
-            At::Section => plain(program.attach().map_err(io::Error::other)?),
+            At::Section => plain(program.attach().map_err(|error| said(&error))?),
             At::Tracepoint { category, event } => {
                 plain(at_tracepoint(program, self.tracefs()?.id(category, event)?)?)
             }
             At::Kprobe(function) => {
-                plain(program.attach_kprobe(false, function).map_err(io::Error::other)?)
+                plain(program.attach_kprobe(false, function).map_err(|error| said(&error))?)
             }
             At::Kretprobe(function) => {
                 let probe = Probe::at_return(Rc::clone(self.tracefs()?), hook.program, function)?;
@@ -91,6 +91,11 @@ impl<'a> Hooks<'a> {
     }
 }
 
+/// The whole of libbpf's error: what it was doing, and the kernel's word.
+fn said(error: &libbpf_rs::Error) -> io::Error {
+    io::Error::other(format!("{error:#}"))
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "an arm of a match whose other arms can fail")]
 fn plain(link: Link) -> io::Result<Attached> {
     Ok(Attached { _link: link, _probe: None })
@@ -102,7 +107,7 @@ fn at_tracepoint(program: &ProgramMut<'_>, id: u64) -> io::Result<Link> {
     program.attach_perf_event(event).map_err(|error| {
         // SAFETY: `event` came from `into_raw_fd` above; libbpf takes it over only when it succeeds.
         drop(unsafe { OwnedFd::from_raw_fd(event) });
-        io::Error::other(error)
+        said(&error)
     })
 }
 

@@ -2,6 +2,7 @@
 //! What this kernel and these privileges allow, found by trying.
 
 use std::fs;
+use std::path::Path;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{MapType, ProgramType};
@@ -12,8 +13,8 @@ use serde::Serialize;
 
 use crate::config::ProbeConfig;
 use crate::object::listen;
+use crate::pseudofs::{self, Tracefs};
 use crate::running::Loader;
-use crate::tracefs::{Tracefs, exists};
 use crate::tracers::{self, Door};
 use crate::{DoorSetting, ProbeError};
 
@@ -136,7 +137,7 @@ impl Report {
             ring_buffer: Finding::supported(MapType::RingBuf.is_supported()),
             task_storage: Finding::supported(MapType::TaskStorage.is_supported()),
             kprobes: Finding::when(
-                exists("/sys/bus/event_source/devices/kprobe/type"),
+                Path::new("/sys/bus/event_source/devices/kprobe/type").exists(),
                 "the kernel is built without CONFIG_KPROBE_EVENTS",
             ),
             probe_write_user: Finding::supported(
@@ -197,7 +198,7 @@ fn effective() -> CapabilitySet {
 
 /// The mode in brackets of `none [integrity] confidentiality`.
 fn lockdown() -> String {
-    let modes = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let modes = pseudofs::lockdown().unwrap_or_default();
     let chosen = modes.split(['[', ']']).nth(1);
     chosen.unwrap_or("none").to_owned()
 }

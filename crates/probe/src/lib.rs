@@ -11,9 +11,9 @@ mod hook;
 pub mod kernel;
 mod object;
 mod owner;
+mod pseudofs;
 mod ring;
 mod running;
-mod tracefs;
 pub mod tracers;
 
 use std::io;

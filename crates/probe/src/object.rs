@@ -19,6 +19,11 @@ const SHARED: &str = "vor_";
 /// Lines of the verifier's log that go into an error.
 const LOG_LINES: usize = 6;
 
+/// Lines that say nothing new: the frame of the verifier's log, the same failure from further out, and a guess
+/// that is wrong on kernels since 5.11.
+const NOISE: [&str; 4] =
+    ["PROG LOAD LOG", "': failed to load: -", "failed to load object", "try raising 'ulimit -l'"];
+
 /// Why an object is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
@@ -193,9 +198,9 @@ pub(crate) fn heard<T, E>(act: impl FnOnce() -> Result<T, E>) -> Result<T, (E, V
 }
 
 fn last_lines(said: &str) -> Vec<String> {
-    // The frame around the verifier's log, and libbpf's repetitions of the same failure after it.
-    let says = |line: &&str| !line.is_empty() && !line.contains("PROG LOAD LOG");
-    let lines: Vec<_> = said.lines().map(str::trim).filter(says).collect();
+    let says = |line: &&str| !line.is_empty() && !NOISE.iter().any(|noise| line.contains(noise));
+    let lines = said.lines().map(|line| line.trim().trim_start_matches("libbpf: "));
+    let lines: Vec<_> = lines.filter(says).collect();
     lines.iter().skip(lines.len().saturating_sub(LOG_LINES)).map(ToString::to_string).collect()
 }
 

@@ -13,6 +13,7 @@ mod settings;
 #[ignore = "needs root"]
 fn root_every_object_loads_or_says_why_not() {
     let report = Report::gather(&settings::defaults());
+    eprintln!("{}", serde_json::to_string_pretty(&report).unwrap());
     for unit in &report.units {
         assert_eq!(unit.loads, Finding::There, "{}", unit.unit);
     }

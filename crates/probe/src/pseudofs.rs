@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The kernel's list of tracepoints and dynamic probes.
+//! The kernel's list of tracepoints and dynamic probes, and other files that say what it allows.
 //!
 //! Where tracefs is mounted that mount is used; otherwise a mount that is attached nowhere, seen by nobody else
 //! and gone when its descriptor is closed.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, open, openat};
+use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// Where distributions mount it.
@@ -29,14 +29,7 @@ impl Tracefs {
                 return Ok(Self(root));
             }
         }
-        let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_create(context.as_fd())?;
-        let root = fsmount(
-            context.as_fd(),
-            FsMountFlags::FSMOUNT_CLOEXEC,
-            MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_NOSUID,
-        )?;
-        Ok(Self(root))
+        mount_nowhere("tracefs").map(Self)
     }
 
     /// The number by which `perf_event_open` knows a tracepoint.
@@ -64,7 +57,20 @@ impl Tracefs {
     }
 }
 
-/// Whether a file exists, for findings about the kernel.
-pub(crate) fn exists(path: &str) -> bool {
-    rustix::fs::statat(CWD, path, rustix::fs::AtFlags::empty()).is_ok()
+/// What `/sys/kernel/security/lockdown` says, whether or not securityfs is mounted there.
+pub(crate) fn lockdown() -> io::Result<String> {
+    if let Ok(text) = fs::read_to_string("/sys/kernel/security/lockdown") {
+        return Ok(text);
+    }
+    let root = mount_nowhere("securityfs")?;
+    let file = openat(&root, "lockdown", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    io::read_to_string(File::from(file))
+}
+
+/// Mounts a file system of the kernel where nobody else sees it, until the descriptor is closed.
+fn mount_nowhere(kind: &str) -> io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }

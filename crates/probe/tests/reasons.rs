@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `docs/reference/loss-reasons.md` says what the counters are. `VOR_BLESS=1` rewrites it.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::fmt::Write;
+use std::fs;
+
+use vor_probe::{COUNTED, LOST, LOST_BY_READER};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/loss-reasons.md");
+
+#[test]
+fn the_page_of_loss_reasons_is_what_the_code_counts() {
+    let page = page();
+    if std::env::var_os("VOR_BLESS").is_some() {
+        fs::write(PAGE, &page).unwrap();
+    }
+    assert!(fs::read_to_string(PAGE).unwrap() == page, "run this test with VOR_BLESS=1");
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# What the kernel side counts\n\n\
+         Generated from `crates/probe/src/counters.rs` by `VOR_BLESS=1 cargo test -p vor-probe --test reasons`.\n\n\
+         Each unit (`life`, `socket`, …) is a stage of its own and keeps in = out + the sum of its `lost.*`. What the \
+         kernel side loses never reaches the ring; it is added to `in` as well.\n\n\
+         | counter | what it counts |\n|---|---|\n",
+    );
+    let lost = LOST.iter().map(|kept| (kept.what, kept.meaning)).chain(LOST_BY_READER);
+    let counted = COUNTED.iter().map(|kept| (kept.what, kept.meaning));
+    for (what, meaning) in lost.chain(counted) {
+        writeln!(page, "| `{what}` | {meaning} |").unwrap();
+    }
+    page.push_str(
+        "\nThe stage `probe` counts commands to the kernel side (observe a process, observe it no longer, decide \
+         about a connection): `lost.full` are those that found its queue full.\n",
+    );
+    page
+}
