@@ -76,6 +76,22 @@ fn vor_itself_is_never_a_target() {
 }
 
 #[test]
+#[ignore = "needs root"]
+fn root_a_port_is_that_of_the_servers_own_network_namespace() {
+    let port = free_port();
+    let server = "import socket, sys, time; s = socket.create_server(('', int(sys.argv[1]))); time.sleep(60)";
+    let mut command = Command::new("unshare");
+    let inside = Child::run(command.args(["--net", "python3", "-c", server, &port.to_string()]));
+    // The same program outside listens on another port.
+    let outside = python_server(free_port(), &[]);
+    let rig = Rig::start(&Rig::port(port), OFTEN);
+    let target = rig.found(inside.pid());
+    assert_eq!(target.process.language, Language::Python);
+    assert_ne!(target.process.key.pid, outside.pid());
+    assert!(rig.silent(Duration::from_millis(100)));
+}
+
+#[test]
 fn a_forked_worker_is_a_target_like_its_parent_until_it_runs_another_program() {
     let port = free_port();
     let script = "

@@ -25,7 +25,7 @@ pub(crate) const NEVER: Duration = Duration::from_secs(3600);
 /// Listings without end.
 pub(crate) const OFTEN: Duration = Duration::from_millis(20);
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Rig {
     handle: Handle,
@@ -202,7 +202,7 @@ pub(crate) fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < end, "it did not happen in 20 s");
+        assert!(Instant::now() < end, "it did not happen in a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
