@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `bpf/pure` built for the host: every answer, arriving in pieces of every size, must end where it ends.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::io::Write;
 use std::path::Path;

@@ -77,11 +77,8 @@ fn connection(head: &SocketRecord, bytes: &Bytes) -> Result<Connection, DecodeEr
     }
     let named = unix(&run(bytes, 0, head.path_len.into())?);
     let unnamed = Endpoint::Unix("".into());
-    let (local, remote) = if flagged(head, SOCKET_PATH_LOCAL) {
-        (named, unnamed)
-    } else {
-        (unnamed, named)
-    };
+    let (local, remote) =
+        if flagged(head, SOCKET_PATH_LOCAL) { (named, unnamed) } else { (unnamed, named) };
     Ok(Connection { id, transport: Transport::Unix, local, remote })
 }
 
@@ -119,9 +116,7 @@ fn ending(ending: u8) -> Result<Ending, DecodeError> {
         SOCKET_ANSWERED => Ok(Ending::Answered),
         SOCKET_TIMED_OUT => Ok(Ending::TimedOut),
         SOCKET_SHUT => Ok(Ending::Closed),
-        ending => {
-            Err(DecodeError::Value { field: "socket_record.ending", value: ending.into() })
-        }
+        ending => Err(DecodeError::Value { field: "socket_record.ending", value: ending.into() }),
     }
 }
 

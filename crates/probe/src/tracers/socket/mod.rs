@@ -23,7 +23,11 @@ pub const UNIT: Unit = Unit {
     objects: &[
         Object { door: Some(Door::Fentry), bytes: object!("socket_fentry"), hooks: hooks::FENTRY },
         Object { door: Some(Door::Kprobe), bytes: object!("socket_kprobe"), hooks: hooks::KPROBE },
-        Object { door: Some(Door::Syscall), bytes: object!("socket_syscall"), hooks: hooks::SYSCALL },
+        Object {
+            door: Some(Door::Syscall),
+            bytes: object!("socket_syscall"),
+            hooks: hooks::SYSCALL,
+        },
     ],
     ring: "socket_events",
     decode: decode::decode,
