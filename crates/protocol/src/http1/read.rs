@@ -276,3 +276,88 @@ impl Conversation for Dialogue {
         self.give_up(self.last, Outcome::Closed, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vor_model::{ConnId, Connection, Endpoint, Transport};
+
+    use super::*;
+
+    const ASKED: &[u8] = b"POST /a?b HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\nhello";
+    const ANSWERED: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok";
+
+    fn dialogue() -> Dialogue {
+        let end = |port| Endpoint::Inet(([10, 0, 0, 1], port).into());
+        let conn = Connection {
+            id: ConnId { socket: 1, serial: 1 },
+            transport: Transport::Tcp,
+            local: end(80),
+            remote: end(40_000),
+        };
+        Dialogue::new(&Opening { side: Side::Server, conn: &conn, from_start: true })
+    }
+
+    fn exchange(request: &[u8], response: &[u8]) -> Exchange {
+        let len = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap();
+        Exchange {
+            request: Bytes::copy_from_slice(request),
+            request_len: len(request),
+            response: Bytes::copy_from_slice(response),
+            response_len: len(response),
+            request_end: Mono(1),
+            response_start: Mono(2),
+            ending: Ending::Answered,
+        }
+    }
+
+    fn time(at: u64) -> Interval {
+        Interval { start: Mono(at), end: Mono(at + 5) }
+    }
+
+    #[test]
+    fn a_request_that_comes_in_two_exchanges_is_one_operation_from_its_first_byte() {
+        for at in 1..ASKED.len() {
+            let (first, second) = ASKED.split_at(at);
+            let (mut dialogue, mut done) = (dialogue(), Vec::new());
+            dialogue.read(&exchange(first, b""), time(10), &mut done).unwrap();
+            assert!(done.is_empty(), "split at {at}");
+            dialogue.read(&exchange(second, ANSWERED), time(20), &mut done).unwrap();
+            let [done] = &*done else { panic!("split at {at}: {done:?}") };
+            assert_eq!(done.time, Interval { start: Mono(10), end: Mono(25) }, "split at {at}");
+            assert_eq!((&*done.operation.headline.object, done.operation.headline.size), ("/a", 5));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_comes_in_two_exchanges_is_read_once() {
+        for at in 1..ANSWERED.len() {
+            let (first, second) = ANSWERED.split_at(at);
+            let (mut dialogue, mut done) = (dialogue(), Vec::new());
+            dialogue.read(&exchange(ASKED, first), time(10), &mut done).unwrap();
+            dialogue.read(&exchange(b"", second), time(20), &mut done).unwrap();
+            dialogue.read(&exchange(ASKED, ANSWERED), time(30), &mut done).unwrap();
+            let codes: Vec<_> = done.iter().map(|done| done.operation.headline.code).collect();
+            assert_eq!(codes, [201, 201], "split at {at}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_missed_does_not_shift_the_others_for_long() {
+        let (mut dialogue, mut done) = (dialogue(), Vec::new());
+        let glued = [ASKED, ASKED].concat();
+        dialogue.read(&exchange(&glued, ANSWERED), time(10), &mut done).unwrap();
+        let refused = (0..MAX_UNDRAINED)
+            .find_map(|_| dialogue.read(&exchange(ASKED, ANSWERED), time(20), &mut done).err());
+        assert!(matches!(refused, Some(Unreadable::Malformed(_))));
+    }
+
+    #[test]
+    fn requests_without_answers_are_bounded_and_end_with_the_connection() {
+        let (mut dialogue, mut done) = (dialogue(), Vec::new());
+        let glued = ASKED.repeat(MAX_WAITING + 1);
+        let refused = dialogue.read(&exchange(&glued, b""), time(10), &mut done).err();
+        assert_eq!(refused, Some(Unreadable::TooMany("requests without an answer")));
+        dialogue.close(&mut done);
+        assert_eq!(done.len(), MAX_WAITING);
+    }
+}
