@@ -301,7 +301,7 @@ mod tests {
         let root = load(&[
             ("BEYLA_OTEL_INSECURE_SKIP_VERIFY", "true"),
             ("BEYLA_METRICS_INTERVAL", "15s"),
-            ("BEYLA_OTEL_METRICS_FEATURES", "application,network"),
+            ("BEYLA_OTEL_METRICS_FEATURES", "application,stats_tcp_rtt,*"),
             ("BEYLA_OTEL_TRACES_INSTRUMENTATIONS", "http,grpc"),
             ("BEYLA_OTLP_TRACES_MAX_QUEUE_SIZE", "100"),
             ("BEYLA_BACKOFF_MAX_ELAPSED_TIME", "1m"),
@@ -310,7 +310,7 @@ mod tests {
         let Root { traces, metrics, .. } = root;
         assert!(traces.insecure_skip_verify && metrics.insecure_skip_verify);
         assert_eq!(metrics.interval.get(), std::time::Duration::from_secs(15));
-        assert_eq!(metrics.features, [Feature::Application, Feature::Network]);
+        assert_eq!(metrics.features, [Feature::Application, Feature::Stats, Feature::All]);
         assert_eq!(traces.instrumentations, ["http", "grpc"]);
         assert_eq!(traces.max_queue_size, 100);
         assert_eq!(traces.backoff_max_elapsed_time.get(), std::time::Duration::from_secs(60));
