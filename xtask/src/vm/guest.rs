@@ -72,9 +72,9 @@ impl<'a> Guest<'a> {
         let mut console = File::create(logs.join(format!("{}-{log}.txt", self.name)))?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = path.to_string_lossy();
-        // `timeout` kills the emulator too: it leads the process group.
-        let mut boot = self.repo.program("timeout");
-        boot.args(["--kill-after=5", &seconds.to_string()])
+        // `timeout` leads a process group of its own and ends all of it; it is told when we end.
+        let mut boot = self.repo.program("setpriv");
+        boot.args(["--pdeathsig", "TERM", "timeout", "--kill-after=5", &seconds.to_string()])
             .arg(virtme.join("bin/vng"))
             .args(["--force-9p", "--verbose", "--disable-kvm", "--memory", "4G"])
             .args(clock.args())
