@@ -41,15 +41,15 @@ impl Outlet {
     pub fn open(&mut self, name: &'static str) -> Inbox {
         let (inbox, batches) = mpsc::channel(self.depth);
         let count = |what| self.board.counter(name, what);
-        let gone = count("lost.gone");
+        let (gone, waiting) = (count("lost.gone"), count("waiting"));
         self.doors.push(Door {
             inbox,
             taken: count("in"),
             full: count("lost.full"),
             gone: gone.clone(),
-            waiting: count("waiting"),
+            waiting: waiting.clone(),
         });
-        Inbox { batches, gone }
+        Inbox { batches, gone, waiting }
     }
 
     /// Something that ends when this outlet is dropped.
@@ -90,17 +90,26 @@ fn count(batch: &Batch) -> u64 {
 pub struct Inbox {
     batches: mpsc::Receiver<Batch>,
     gone: Counter,
+    waiting: Counter,
 }
 
 impl Inbox {
     /// The next batch; waits for one. `None`: there will be no more. Safe to cancel.
     pub async fn recv(&mut self) -> Option<Batch> {
-        self.batches.recv().await
+        let batch = self.batches.recv().await;
+        self.gauge();
+        batch
     }
 
     /// The next batch if one is there already.
     pub fn try_recv(&mut self) -> Option<Batch> {
-        self.batches.try_recv().ok()
+        let batch = self.batches.try_recv().ok();
+        self.gauge();
+        batch
+    }
+
+    fn gauge(&self) {
+        self.waiting.set(u64::try_from(self.batches.len()).unwrap_or(u64::MAX));
     }
 }
 
@@ -148,6 +157,7 @@ mod tests {
         }
         drop(outlet);
         assert_eq!((received, quick.recv().await.is_none()), (50, true));
+        assert_eq!(board.counter("quick", "waiting").get(), 0);
         let mut late = 0_u64;
         while let Some(batch) = slow.recv().await {
             late += u64::try_from(batch.len()).unwrap();
