@@ -5,6 +5,7 @@
 //! or stuck harms nobody else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, watch};
 use vor_health::{Board, Counter};
@@ -23,6 +24,9 @@ pub struct Outlet {
 }
 
 struct Door {
+    name: &'static str,
+    /// Whether it was said that spans are lost here.
+    told: AtomicBool,
     inbox: mpsc::Sender<Batch>,
     taken: Counter,
     full: Counter,
@@ -43,6 +47,8 @@ impl Outlet {
         let count = |what| self.board.counter(name, what);
         let (gone, waiting) = (count("lost.gone"), count("waiting"));
         self.doors.push(Door {
+            name,
+            told: AtomicBool::new(false),
             inbox,
             taken: count("in"),
             full: count("lost.full"),
@@ -72,7 +78,12 @@ impl Outlet {
             door.taken.add(count);
             match door.inbox.try_send(Arc::clone(&batch)) {
                 Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(_)) => door.full.add(count),
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    door.full.add(count);
+                    if !door.told.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(unit = door.name, "too slow: spans are lost, and counted");
+                    }
+                }
                 // Its exporter gave up and has said so.
                 Err(mpsc::error::TrySendError::Closed(_)) => door.gone.add(count),
             }

@@ -39,7 +39,7 @@ use transport::Transport;
 pub(crate) const STAGES: [&str; 2] = [traces::STAGE, metrics::STAGE];
 
 /// How long the end may take.
-const FLUSH_LIMIT: Duration = Duration::from_millis(1_500);
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// The shortest time between two rounds of metrics.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
