@@ -56,9 +56,9 @@ fn send(compression: Compression) -> u64 {
     let build = Build { version: "0", revision: "" };
     let otlp = Box::new(Otlp::new(shared, traces, metrics, Prefix::Beyla, build));
     let task = otlp.start(&mut source).expect("starts").expect("is on");
-    let service = service();
+    let (service, mut random) = (service(), fastrand::Rng::with_seed(7));
     for _ in 0..BATCHES {
-        outlet.put(&mut (0..BATCH).map(|_| span(&service)).collect());
+        outlet.put(&mut (0..BATCH).map(|_| span(&service, &mut random)).collect());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -119,9 +119,9 @@ fn service() -> Arc<Service> {
     })
 }
 
-fn span(service: &Arc<Service>) -> Span {
+fn span(service: &Arc<Service>, random: &mut fastrand::Rng) -> Span {
     let end = |at: &str| Endpoint::Inet(at.parse().expect("an address"));
-    let time = Interval { start: Mono(1_000), end: Mono(2_000_000) };
+    let time = Interval { start: Mono(random.u64(..1 << 40)), end: Mono(1 << 41) };
     let conn = Connection {
         id: ConnId { socket: 1, serial: 1 },
         transport: Transport::Tcp,
@@ -132,7 +132,7 @@ fn span(service: &Arc<Service>) -> Span {
     let attrs = Attrs::new()
         .with(HTTP_REQUEST_METHOD, "GET")
         .with(HTTP_RESPONSE_STATUS_CODE, 200_i64)
-        .with(URL_PATH, "/items/7".to_owned())
+        .with(URL_PATH, format!("/items/{}", random.u16(..)))
         .with(URL_SCHEME, "http")
         .with(CLIENT_ADDRESS, "10.0.0.1".to_owned())
         .with(SERVER_ADDRESS, "10.0.0.2".to_owned())
@@ -140,8 +140,8 @@ fn span(service: &Arc<Service>) -> Span {
         .with(HTTP_REQUEST_BODY_SIZE, 0_i64)
         .with(HTTP_ROUTE, "/items/*".to_owned());
     Span {
-        trace: TraceId([1; 16]),
-        id: SpanId([2; 8]),
+        trace: TraceId(random.u128(1..).to_ne_bytes()),
+        id: SpanId(random.u64(1..).to_ne_bytes()),
         parent: None,
         flags: 1,
         time,

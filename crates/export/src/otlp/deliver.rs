@@ -13,6 +13,9 @@ use vor_health::{Board, Counter, Verdict};
 
 use super::transport::{Answer, Reply, Transport};
 
+/// The shortest wait, whatever is configured: nobody is to be asked in a tight loop.
+const MIN_WAIT: Duration = Duration::from_millis(10);
+
 /// How often and how long a request is tried.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {
@@ -139,7 +142,8 @@ impl Courier {
             };
             self.counters.errors.inc();
             self.trouble(&why, "the receiver cannot be reached, trying again");
-            let wait = interval.mul_f64(0.5 + self.random.f64()).max(after.unwrap_or_default());
+            let wait = interval.mul_f64(0.5 + self.random.f64()).max(MIN_WAIT);
+            let wait = wait.max(after.unwrap_or_default());
             let elapsed = self.backoff.elapsed;
             if !elapsed.is_zero() && begun.elapsed() + wait > elapsed {
                 self.counters.unreachable.add(items);

@@ -278,3 +278,18 @@ impl<R: Reply> Decoder for Encoded<R> {
         R::decode(from).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_names_seconds_or_a_date() {
+        let read = |text: &str| retry_after(&text.parse().unwrap());
+        assert_eq!(read("30"), Some(Duration::from_secs(30)));
+        assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO), "long ago");
+        let late = read("Fri, 01 Jan 2100 00:00:00 GMT").unwrap();
+        assert!(late > Duration::from_secs(365 * 24 * 3_600));
+        assert_eq!(read("soon"), None);
+    }
+}
