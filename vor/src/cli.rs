@@ -74,7 +74,12 @@ pub(crate) struct ExecArgs {
     #[command(flatten)]
     pub settings: SettingsArgs,
     /// The program and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
     pub command: Vec<OsString>,
     /// Wait to be let go, then become the program: how vor starts it.
     #[arg(long, hide = true)]

@@ -18,9 +18,7 @@ use vor_export::print::{Output, TracePrinter};
 use vor_export::prometheus::Build;
 use vor_health::Board;
 use vor_model::{Captured, Span};
-use vor_pipeline::{
-    Assemble, Chain, Meter, Outlet, Services, Source, now,
-};
+use vor_pipeline::{Assemble, Chain, Meter, Outlet, Services, Source, now};
 use vor_probe::tracers::Mode;
 use vor_probe::{Descend, Probe};
 use vor_protocol::Next;
@@ -71,8 +69,8 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts everything; needs a runtime around it. What is printed goes to `output`.
-    pub(crate) fn start(config: Config, whom: Whom, output: Output) -> anyhow::Result<Self> {
-        let criteria = criteria(&config, &whom);
+    pub(crate) fn start(config: Config, whom: &Whom, output: Output) -> anyhow::Result<Self> {
+        let criteria = criteria(&config, whom);
         if criteria.is_empty() {
             return Err(NothingToObserve.into());
         }
@@ -85,11 +83,11 @@ impl Agent {
 
         let board = Board::new();
         let meter = Meter::new(settings.meter(max_series), &board);
-        let mut outlet = Outlet::new(spans_config.inbox_batches, Arc::clone(&board));
+        let mut outlet = Outlet::new(spans_config.inbox, Arc::clone(&board));
         let source = Source::new(&mut outlet, Arc::clone(&meter), Arc::clone(&board));
         let exporters = exporters(settings, source)?;
 
-        let (captures, captured) = mpsc::channel(CAPTURE_BATCHES);
+        let (captures, batches) = mpsc::channel(CAPTURE_BATCHES);
         let (life, lives) = sync_channel(LIFE_EVENTS);
         let probe = Probe::start(&ebpf, Arc::clone(&board), captures, life)?;
 
@@ -99,17 +97,17 @@ impl Agent {
             &spans_config,
             vor_protocol::ALL,
             Arc::clone(&services),
-            Box::new(move |conn, next| _ = judged.judge(conn, mode(next))),
+            Box::new(move |conn, next| judged.judge(conn, mode(next))),
             &board,
         );
         let chain = Chain::new(Arc::clone(&board)).stage(meter.tap());
-        let spans = tokio::spawn(spans(captured, assemble, chain, outlet));
+        let spans = tokio::spawn(spans(batches, assemble, chain, outlet));
 
-        let observe = observe(services, probe.handle(), &whom);
+        let observe = observe(services, probe.handle(), whom);
         let discover = Discover::start(criteria, &discovery, lives, observe, Arc::clone(&board))?;
         match whom {
             Whom::Selected => drop(tokio::spawn(speak_if_nothing_is_found(board))),
-            Whom::Family { pid, .. } => wait_until_observed(&probe.handle(), pid)?,
+            Whom::Family { pid, .. } => wait_until_observed(&probe.handle(), *pid)?,
         }
         Ok(Self { probe, discover, spans, exporters, shutdown_timeout })
     }
@@ -202,20 +200,20 @@ fn exporters(
 
 /// The span pipeline, until captures end.
 async fn spans(
-    mut captures: Receiver<Vec<Captured>>,
+    mut batches: Receiver<Vec<Captured>>,
     mut assemble: Assemble,
     mut chain: Chain<Span>,
     outlet: Outlet,
 ) {
-    let mut batch = Vec::new();
+    let mut spans = Vec::new();
     loop {
-        match timeout(SWEEP, captures.recv()).await {
-            Ok(Some(captured)) => assemble.take(captured, now(), &mut batch),
+        match timeout(SWEEP, batches.recv()).await {
+            Ok(Some(batch)) => assemble.take(batch, now(), &mut spans),
             Ok(None) => break,
-            Err(_) => assemble.sweep(now(), &mut batch),
+            Err(_) => assemble.sweep(now(), &mut spans),
         }
-        chain.run(&mut batch);
-        outlet.put(&mut batch);
+        chain.run(&mut spans);
+        outlet.put(&mut spans);
     }
     assemble.finish();
 }
@@ -229,7 +227,11 @@ fn mode(next: Next) -> Mode {
 }
 
 /// Carries what discovery finds to the kernel side and to the names of services.
-fn observe(services: Arc<Services>, probe: vor_probe::Handle, whom: &Whom) -> impl Fn(Event) + Send + use<> {
+fn observe(
+    services: Arc<Services>,
+    probe: vor_probe::Handle,
+    whom: &Whom,
+) -> impl Fn(Event) + Send + use<> {
     let descend = match whom {
         Whom::Selected => Descend::No,
         Whom::Family { .. } => Descend::Yes,
@@ -237,7 +239,7 @@ fn observe(services: Arc<Services>, probe: vor_probe::Handle, whom: &Whom) -> im
     // The name first: what the process says from now on is to find it.
     let admit = move |services: &Services, probe: &vor_probe::Handle, target: &Target| {
         services.insert(target.process.key, Arc::clone(&target.service));
-        _ = probe.admit(target.process.key, descend);
+        probe.admit(target.process.key, descend);
     };
     move |event| match event {
         Event::Found(target) => {
@@ -257,7 +259,7 @@ fn observe(services: Arc<Services>, probe: vor_probe::Handle, whom: &Whom) -> im
         }
         Event::Gone(process) => {
             services.remove(process, now());
-            _ = probe.retire(process);
+            probe.retire(process);
             debug!(pid = process.pid, "gone");
         }
     }

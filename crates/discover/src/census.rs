@@ -123,7 +123,9 @@ impl<F: Fn(Event)> Census<F> {
         self.report(if forbidden == 0 {
             Verdict::Active
         } else {
-            Verdict::Degraded("processes of other users cannot be seen, run as root".to_owned())
+            Verdict::Degraded(format!(
+                "{forbidden} processes deny a look at their program, which takes root with CAP_SYS_PTRACE"
+            ))
         });
         self.measure();
     }

@@ -50,7 +50,7 @@ pub(crate) fn exec(args: &ExecArgs) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::new()?;
         let held = Held::start(args)?;
         let whom = Whom::Family { pid: held.child.id(), program: resolved(args) };
-        let agent = match Agent::start(config, whom, Output::stderr(no_color())) {
+        let agent = match Agent::start(config, &whom, Output::stderr(no_color())) {
             Ok(agent) => agent,
             Err(error) => {
                 held.give_up();
@@ -76,7 +76,8 @@ fn hold(args: &ExecArgs) -> anyhow::Result<ExitCode> {
 /// The program's file, as the search path finds it.
 fn resolved(args: &ExecArgs) -> PathBuf {
     let name = args.command.first().map_or(Path::new(""), Path::new);
-    let path = env::var_os("PATH").unwrap_or_default();
+    let path = vor_config::environment().into_iter().find(|(name, _)| name == "PATH");
+    let path = path.map(|(_, path)| path).unwrap_or_default();
     let found = if name.components().count() > 1 {
         Some(name.to_owned())
     } else {

@@ -236,6 +236,9 @@ static __always_inline void conn_finish(struct socket_conn *c, __u8 ending)
         used = r->response_at + r->response_cap;
     if (!r->request_len && c->owed)
         c->owed--;
+    /* What never came lasted until it was given up. */
+    if (!r->response_len && ending != SOCKET_ANSWERED)
+        r->response_end_ns = bpf_ktime_get_ns();
     r->ending = ending;
     c->state = IDLE;
     conn_tell(c, SOCKET_EXCHANGE, used);
