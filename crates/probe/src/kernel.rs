@@ -140,9 +140,7 @@ impl Report {
                 Path::new("/sys/bus/event_source/devices/kprobe/type").exists(),
                 "the kernel is built without CONFIG_KPROBE_EVENTS",
             ),
-            probe_write_user: Finding::supported(
-                ProgramType::Kprobe.is_helper_supported(libbpf_sys::BPF_FUNC_probe_write_user),
-            ),
+            probe_write_user: probe_write_user(),
             doors: Vec::new(),
             units: Vec::new(),
         };
@@ -174,6 +172,15 @@ impl Report {
     pub fn can_run(&self, door: DoorSetting) -> bool {
         self.doors.iter().any(|found| found.opens.is_there() && door.allows(found.door))
     }
+}
+
+fn probe_write_user() -> Finding {
+    // Without privileges libbpf cannot tell, and says yes.
+    if let Err(error) = require_privileges() {
+        return Finding::Missing(error.to_string());
+    }
+    let helper = libbpf_sys::BPF_FUNC_probe_write_user;
+    Finding::supported(ProgramType::Kprobe.is_helper_supported(helper))
 }
 
 /// Says which capabilities are missing to load programs.

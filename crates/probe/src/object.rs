@@ -21,8 +21,13 @@ const LOG_LINES: usize = 6;
 
 /// Lines that say nothing new: the frame of the verifier's log, the same failure from further out, and a guess
 /// that is wrong on kernels since 5.11.
-const NOISE: [&str; 4] =
-    ["PROG LOAD LOG", "': failed to load: -", "failed to load object", "try raising 'ulimit -l'"];
+const NOISE: [&str; 5] = [
+    "PROG LOAD LOG",
+    "': failed to load: -",
+    "failed to load object",
+    "try raising 'ulimit -l'",
+    "RLIMIT_MEMLOCK",
+];
 
 /// Why an object is not there.
 #[derive(Debug, thiserror::Error)]
