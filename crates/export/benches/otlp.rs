@@ -45,7 +45,7 @@ fn main() {
 fn send(compression: Compression) -> u64 {
     let at = receiver();
     let board = Board::new();
-    let mut outlet = Outlet::new(BATCHES, Arc::clone(&board));
+    let mut outlet = Outlet::new(BATCH * BATCHES, Arc::clone(&board));
     let meter = Meter::new(MeterConfig::default(), &board);
     let mut source = Source::new(&mut outlet, meter, Arc::clone(&board));
     let mut shared = OtlpConfig::builder().load().expect("defaults");

@@ -174,7 +174,7 @@ fn main() -> Result<(), confique::Error> {
 
     let meter = Meter::new(MeterConfig::default(), &board);
     let mut chain = Chain::new(Arc::clone(&board)).stage(meter.tap());
-    let mut outlet = Outlet::new(4, Arc::clone(&board));
+    let mut outlet = Outlet::new(32_768, Arc::clone(&board));
     let mut inbox = outlet.open("bench");
     let mut whole = assemble(&board)?;
     measure("assemble, meter and outlet", |batch| {

@@ -18,9 +18,9 @@ pub struct SpansConfig {
     /// How long the name of a process that ended is kept for its last operations.
     #[config(default = "5s", env = "SPANS_NAME_KEPT")]
     pub name_kept: Duration,
-    /// Batches that may wait in front of each exporter, at least 1.
-    #[config(default = 64, env = "SPANS_INBOX_BATCHES")]
-    pub inbox_batches: usize,
+    /// Spans that may wait in front of each exporter, 1 to 2^24.
+    #[config(default = 32_768, env = "SPANS_INBOX")]
+    pub inbox: usize,
 }
 
 /// What holds for every metric exporter (`metrics`).

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One bounded inbox per exporter. A full inbox loses the batch: here, nowhere else, counted per span.
+//! One inbox per exporter, bounded in spans. A full inbox loses the batch: here, nowhere else, counted per span.
 //!
 //! In: finished batches, once each. Out: the same batch, shared, in every inbox. An exporter that is slow
 //! or stuck harms nobody else.
@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use vor_health::{Board, Counter};
 use vor_model::Span;
 
@@ -27,35 +27,66 @@ struct Door {
     name: &'static str,
     /// Whether it was said that spans are lost here.
     told: AtomicBool,
-    inbox: mpsc::Sender<Batch>,
+    inbox: mpsc::Sender<(Batch, OwnedSemaphorePermit)>,
+    room: Room,
     taken: Counter,
     full: Counter,
     gone: Counter,
+}
+
+/// The spans that an inbox may still take.
+#[derive(Clone)]
+struct Room {
+    free: Arc<Semaphore>,
+    depth: usize,
     waiting: Counter,
 }
 
+impl Room {
+    /// Room for `spans`; a batch that is larger than the whole inbox needs all of it.
+    fn take(&self, spans: usize) -> Option<OwnedSemaphorePermit> {
+        let spans = u32::try_from(spans.min(self.depth)).ok()?;
+        Arc::clone(&self.free).try_acquire_many_owned(spans).ok()
+    }
+
+    fn gauge(&self) {
+        let waiting = self.depth.saturating_sub(self.free.available_permits());
+        self.waiting.set(u64::try_from(waiting).unwrap_or(u64::MAX));
+    }
+}
+
+/// The deepest inbox, in spans.
+const MAX_DEPTH: usize = 1 << 24;
+
 impl Outlet {
-    /// An outlet whose inboxes hold `depth` batches each (at least 1).
+    /// An outlet whose inboxes hold `depth` spans each (1 to 2^24).
     #[must_use]
     pub fn new(depth: usize, board: Arc<Board>) -> Self {
-        Self { board, depth: depth.max(1), doors: Vec::new(), alive: watch::Sender::new(()) }
+        Self {
+            board,
+            depth: depth.clamp(1, MAX_DEPTH),
+            doors: Vec::new(),
+            alive: watch::Sender::new(()),
+        }
     }
 
     /// One more inbox, counted as stage `name`.
     pub fn open(&mut self, name: &'static str) -> Inbox {
         let (inbox, batches) = mpsc::channel(self.depth);
         let count = |what| self.board.counter(name, what);
-        let (gone, waiting) = (count("lost.gone"), count("waiting"));
+        let (free, waiting) = (Arc::new(Semaphore::new(self.depth)), count("waiting"));
+        let room = Room { free, depth: self.depth, waiting };
+        let gone = count("lost.gone");
         self.doors.push(Door {
             name,
             told: AtomicBool::new(false),
             inbox,
+            room: room.clone(),
             taken: count("in"),
             full: count("lost.full"),
             gone: gone.clone(),
-            waiting: waiting.clone(),
         });
-        Inbox { batches, gone, waiting }
+        Inbox { batches, room, gone }
     }
 
     /// Something that ends when this outlet is dropped.
@@ -76,19 +107,19 @@ impl Outlet {
         let count = count(&batch);
         for door in &self.doors {
             door.taken.add(count);
-            match door.inbox.try_send(Arc::clone(&batch)) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    door.full.add(count);
-                    if !door.told.swap(true, Ordering::Relaxed) {
-                        tracing::warn!(unit = door.name, "too slow: spans are lost, and counted");
-                    }
+            let Some(room) = door.room.take(batch.len()) else {
+                door.full.add(count);
+                if !door.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(unit = door.name, "too slow: spans are lost, and counted");
                 }
-                // Its exporter gave up and has said so.
-                Err(mpsc::error::TrySendError::Closed(_)) => door.gone.add(count),
+                continue;
+            };
+            // Before the exporter can take it out again.
+            door.room.gauge();
+            // There is a place for each span, so only an exporter that gave up, and has said so, takes none.
+            if door.inbox.try_send((Arc::clone(&batch), room)).is_err() {
+                door.gone.add(count);
             }
-            let waiting = self.depth.saturating_sub(door.inbox.capacity());
-            door.waiting.set(u64::try_from(waiting).unwrap_or(u64::MAX));
         }
     }
 }
@@ -99,28 +130,30 @@ fn count(batch: &Batch) -> u64 {
 
 /// Where one exporter finds its spans. What is left in it when it is dropped counts as `lost.gone`.
 pub struct Inbox {
-    batches: mpsc::Receiver<Batch>,
+    batches: mpsc::Receiver<(Batch, OwnedSemaphorePermit)>,
+    room: Room,
     gone: Counter,
-    waiting: Counter,
 }
 
 impl Inbox {
     /// The next batch; waits for one. `None`: there will be no more. Safe to cancel.
     pub async fn recv(&mut self) -> Option<Batch> {
-        let batch = self.batches.recv().await;
-        self.gauge();
-        batch
+        let taken = self.batches.recv().await;
+        self.unpack(taken)
     }
 
     /// The next batch if one is there already.
     pub fn try_recv(&mut self) -> Option<Batch> {
-        let batch = self.batches.try_recv().ok();
-        self.gauge();
-        batch
+        let taken = self.batches.try_recv().ok();
+        self.unpack(taken)
     }
 
-    fn gauge(&self) {
-        self.waiting.set(u64::try_from(self.batches.len()).unwrap_or(u64::MAX));
+    /// Gives the room back that the batch had.
+    fn unpack(&self, taken: Option<(Batch, OwnedSemaphorePermit)>) -> Option<Batch> {
+        let (batch, room) = taken?;
+        drop(room);
+        self.room.gauge();
+        Some(batch)
     }
 }
 
@@ -159,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_inbox_loses_whole_batches_and_harms_no_other() {
         let board = Board::new();
-        let mut outlet = Outlet::new(2, Arc::clone(&board));
+        let mut outlet = Outlet::new(20, Arc::clone(&board));
         let (mut quick, mut slow) = (outlet.open("quick"), outlet.open("slow"));
         let mut received = 0;
         for _ in 0..5 {
@@ -181,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn an_exporter_that_gave_up_is_counted_and_the_end_is_told() {
         let board = Board::new();
-        let mut outlet = Outlet::new(2, Arc::clone(&board));
+        let mut outlet = Outlet::new(5, Arc::clone(&board));
         let inbox = outlet.open("gone");
         outlet.put(&mut spans(2));
         drop(inbox);

@@ -92,7 +92,7 @@ pub struct OtlpTracesConfig {
     /// Spans per request, at least 1.
     #[config(default = 4096, env = "OTLP_TRACES_MAX_EXPORT_BATCH_SIZE")]
     pub max_export_batch_size: usize,
-    /// Spans that may wait for the receiver, at least 1, beside those in the inbox (`spans.inbox_batches`).
+    /// Spans that may wait for the receiver, at least 1, beside those in the inbox (`spans.inbox`).
     #[config(default = 4096, env = "OTLP_TRACES_MAX_QUEUE_SIZE")]
     pub max_queue_size: usize,
     /// How long a span waits for others to go with.

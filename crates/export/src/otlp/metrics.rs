@@ -49,24 +49,30 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Runs until `closing`, then sends once more for at most [`FLUSH_LIMIT`].
-    pub(super) async fn run(mut self, mut closing: Closing) {
+    /// Runs until `closing`, then finishes the round under way and sends once more, for at most [`FLUSH_LIMIT`].
+    pub(super) async fn run(mut self, closing: Closing) {
+        let mut end = closing.clone();
+        let limit = async {
+            end.wait().await;
+            tokio::time::sleep(FLUSH_LIMIT).await;
+        };
+        tokio::select! {
+            () = self.rounds(closing) => {}
+            () = limit => tracing::warn!(unit = STAGE, "not everything was sent before the end"),
+        }
+    }
+
+    async fn rounds(&mut self, mut closing: Closing) {
         let mut due = Instant::now() + self.rules.interval;
         loop {
-            let round = async {
-                sleep_until(due).await;
-                self.send().await;
-            };
-            // A round that is under way at the end is taken up again by the last one.
             tokio::select! {
-                () = round => due += self.rules.interval,
+                () = sleep_until(due) => {}
                 () = closing.wait() => break,
             }
-            due = due.max(Instant::now());
+            self.send().await;
+            due = (due + self.rules.interval).max(Instant::now());
         }
-        if tokio::time::timeout(FLUSH_LIMIT, self.send()).await.is_err() {
-            tracing::warn!(unit = STAGE, "the last metrics were not sent before the end");
-        }
+        self.send().await;
     }
 
     /// Sends what the meter holds now.

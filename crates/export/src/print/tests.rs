@@ -114,7 +114,7 @@ struct Running {
 
 fn start(printer: TracePrinter, writer: impl Write + Send + 'static) -> Running {
     let board = Board::new();
-    let mut outlet = Outlet::new(2, Arc::clone(&board));
+    let mut outlet = Outlet::new(7, Arc::clone(&board));
     let meter = Meter::new(MeterConfig::default(), &board);
     let mut source = Source::new(&mut outlet, meter, Arc::clone(&board));
     let exporter = Box::new(Print::new(printer, Output::plain(writer)));

@@ -90,7 +90,7 @@ const MEANINGS: &[(&str, &str, &str)] = &[
     ("otlp_metrics", "out", "points that the collector took"),
     ("", "in", "spans for this exporter"),
     ("", "out", "spans that left"),
-    ("", "waiting", "batches in its inbox"),
+    ("", "waiting", "spans in its inbox"),
     ("", "requests", "requests to the collector"),
     ("", "errors", "of these, requests that failed"),
     ("", "lost.full", "spans that found its inbox full: it is too slow"),

@@ -66,7 +66,7 @@ fn start(settings: Settings) -> Running {
     let Settings { shared, traces, metrics } = settings;
     let board = Board::new();
     let meter = Meter::new(MeterConfig::default(), &board);
-    let mut outlet = Outlet::new(4, Arc::clone(&board));
+    let mut outlet = Outlet::new(40, Arc::clone(&board));
     let mut source = Source::new(&mut outlet, Arc::clone(&meter), Arc::clone(&board));
     let otlp = Box::new(Otlp::new(shared, traces, metrics, Prefix::Beyla, BUILD));
     let task = tokio::spawn(otlp.start(&mut source).unwrap().unwrap());

@@ -244,7 +244,7 @@ async fn a_receiver_that_is_down_bounds_what_waits_and_gets_it_when_it_is_up() {
             running.outlet.put(&mut spans(10));
             tokio::task::yield_now().await;
         }
-        // Under way, next, queue (with the batch that fills it), inbox of 4 batches.
+        // Under way, next, queue (with the batch that fills it), inbox of 40 spans.
         let kept = 2_000 - running.count(STAGE, "lost.full");
         assert!((100..=40 + 40 + 110 + 40).contains(&kept), "{kept}");
         running.until("failed", |now| now.count(STAGE, "errors") > 0).await;
