@@ -41,6 +41,8 @@ pub struct Expected {
     pub client: usize,
     /// Losses that belong to the scenario, as `stage/reason`.
     pub losses: Vec<&'static str>,
+    /// Stages that may keep what came in, because nobody takes it from them.
+    pub holding: Vec<&'static str>,
 }
 
 impl Expected {
@@ -59,13 +61,20 @@ impl Expected {
     /// So many of both, no losses.
     #[must_use]
     pub fn both(server: usize, client: usize) -> Self {
-        Self { server, client, losses: Vec::new() }
+        Self { server, client, ..Self::default() }
     }
 
     /// These losses may be counted.
     #[must_use]
     pub fn losing(mut self, losses: &[&'static str]) -> Self {
         self.losses.extend(losses);
+        self
+    }
+
+    /// These stages may keep what came in.
+    #[must_use]
+    pub fn holding(mut self, stages: &[&'static str]) -> Self {
+        self.holding.extend(stages);
         self
     }
 }

@@ -220,7 +220,7 @@ impl<'a> Scene<'a> {
             self.spans(total)?;
             counted = Some(self.counted(expected)?);
         }
-        self.balance(&expected.losses)?;
+        self.balance(&expected.losses, &expected.holding)?;
         let patience = self.world.patience;
         self.vor()?.stop(patience)?;
         let wanted = (expected.server, expected.client);
@@ -253,13 +253,13 @@ impl<'a> Scene<'a> {
         Ok((expected.server, expected.client))
     }
 
-    /// Waits until vor's counters balance.
-    fn balance(&mut self, losses: &[&str]) -> Result<()> {
+    /// Waits until vor's counters balance, with these losses and no others.
+    pub fn balance(&mut self, losses: &[&str], holding: &[&str]) -> Result<()> {
         let limit = self.limit();
         let vor = self.vor()?;
         let start = Instant::now();
         loop {
-            match law::check(&vor.own_metrics()?, losses) {
+            match law::check(&vor.own_metrics()?, losses, holding) {
                 Ok(()) => return Ok(()),
                 // What is on its way from one stage to the next is not lost.
                 Err(error) if start.elapsed() > limit => return Err(error),
@@ -322,7 +322,8 @@ fn ensure_same(what: &str, got: (usize, usize), wanted: (usize, usize)) -> Resul
 }
 
 /// A count as the floating point number it is compared with.
-fn exact(count: usize) -> f64 {
+#[must_use]
+pub fn exact(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 

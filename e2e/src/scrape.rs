@@ -89,6 +89,17 @@ pub fn sum(samples: &[Sample], name: &str) -> f64 {
     samples.iter().filter(|sample| sample.name == name).map(|sample| sample.value).sum()
 }
 
+/// The sum of the samples called `name` of these places, given as `stage` or `stage/reason`.
+#[must_use]
+pub fn sum_of(samples: &[Sample], name: &str, places: &[&str]) -> f64 {
+    let of_place = |sample: &&Sample| {
+        let stage = sample.label("stage");
+        let reason = format!("{stage}/{}", sample.label("reason"));
+        sample.name == name && places.iter().any(|place| *place == stage || *place == reason)
+    };
+    samples.iter().filter(of_place).map(|sample| sample.value).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

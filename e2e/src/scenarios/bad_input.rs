@@ -91,7 +91,9 @@ fn without_collector(scene: &mut Scene<'_>, collector: u16) -> Result<Expected> 
 }
 
 fn otlp_down(scene: &mut Scene<'_>) -> Result<Expected> {
-    without_collector(scene, ports::free()?)
+    let expected = without_collector(scene, ports::free()?)?;
+    let losses = ["otlp_traces/unreachable", "otlp_metrics/unreachable"];
+    Ok(expected.losing(&losses).holding(&["otlp_traces", "otlp_metrics"]))
 }
 
 fn otlp_hangs(scene: &mut Scene<'_>) -> Result<Expected> {
@@ -99,5 +101,5 @@ fn otlp_hangs(scene: &mut Scene<'_>) -> Result<Expected> {
     let port = deaf.local_addr()?.port();
     // Takes connections and never says a word.
     thread::spawn(move || deaf.incoming().collect::<Vec<_>>());
-    without_collector(scene, port)
+    Ok(without_collector(scene, port)?.holding(&["otlp_traces", "otlp_metrics"]))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Many requests: each counted exactly once, little memory, soon.
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ use rustix::process::Signal;
 use super::{epoll, observed_epoll};
 use crate::ports;
 use crate::scenario::{Expected, Scenario};
-use crate::scene::{Actor, Scene};
+use crate::scene::{Actor, Scene, exact};
+use crate::scrape::{self, Sample};
 use crate::until::until;
 use crate::vor::Settings;
 use crate::web;
@@ -18,12 +20,18 @@ use crate::web;
 const MEMORY: u64 = 30 << 20;
 const FIRST_SPAN: Duration = Duration::from_millis(300);
 
+/// A script for wrk that ends it early.
+const STOP: &str = "local n = 0\nfunction response()\n  n = n + 1\n  if n == 6000 then wrk.thread:stop() end\nend\n";
+/// Where vor sheds what is too much.
+const SHED: [&str; 3] = ["socket/ring_full", "socket/full", "print/full"];
+
 pub(super) fn list() -> Vec<Scenario> {
     vec![
         Scenario::new("ten-thousand-requests", ten_thousand),
         Scenario::new("full-speed", full_speed),
         Scenario::new("full-speed-smoke", |scene| load(scene, 8, 500)).smoke(),
         Scenario::new("wrk", wrk).needs(&["wrk"]),
+        Scenario::new("overload", overload).needs(&["wrk"]),
         Scenario::new("memory", memory),
         Scenario::new("first-span", first_span),
     ]
@@ -65,17 +73,54 @@ fn full_speed(scene: &mut Scene<'_>) -> Result<Expected> {
     load(scene, 64, 5_000)
 }
 
+/// Runs wrk with these arguments against `port`.
+fn run_wrk(scene: &mut Scene<'_>, port: u16, args: &[&str]) -> Result<()> {
+    let mut wrk = Command::new("wrk");
+    wrk.args(["-t1", "-c32"]).args(args).arg(format!("http://127.0.0.1:{port}/wrk"));
+    let client = scene.start(wrk)?;
+    let limit = scene.limit();
+    scene.program(client)?.succeed(limit)
+}
+
+/// wrk as fast as it goes, stopped after some thousand answers.
 fn wrk(scene: &mut Scene<'_>) -> Result<Expected> {
     let (server, port) = epoll(scene)?;
     scene.observe_printed(&Settings::port(port), &[server.pid])?;
-    let mut wrk = Command::new("wrk");
-    wrk.args(["-t1", "-c32", "-d1s", &format!("http://127.0.0.1:{port}/wrk")]);
-    let client = scene.start(wrk)?;
-    let limit = scene.limit();
-    scene.program(client)?.succeed(limit)?;
+    let script = scene.dir().join("stop.lua");
+    fs::write(&script, STOP)?;
+    run_wrk(scene, port, &["-d10s", "-s", &script.to_string_lossy()])?;
     let count = served(scene, server)?;
     ensure!(count >= 5_000, "only {count} requests");
     Ok(Expected::server(count))
+}
+
+/// More than can be printed: what is missing is counted, to the last request.
+fn overload(scene: &mut Scene<'_>) -> Result<Expected> {
+    let (server, port) = epoll(scene)?;
+    scene.observe_printed(&Settings::port(port), &[server.pid])?;
+    run_wrk(scene, port, &["-d1s"])?;
+    let count = served(scene, server)?;
+    let mut ended = 0.0;
+    until("the kernel's count of requests", scene.limit(), || {
+        let page = scene.vor()?.own_metrics()?;
+        let of_kernel = |s: &&Sample| s.label("what") == "exchanges.ended";
+        ended = page.iter().filter(of_kernel).map(|sample| sample.value).sum();
+        Ok(ended >= exact(count))
+    })?;
+    ensure!(same(ended, exact(count)), "the kernel counted {ended} of {count} requests");
+    scene.balance(&SHED, &[])?;
+    let page = scene.vor()?.own_metrics()?;
+    let lost = scrape::sum_of(&page, "vor_stage_lost_total", &SHED);
+    let printed = scrape::sum_of(&page, "vor_stage_out_total", &["print"]);
+    ensure!(same(printed + lost, exact(count)), "{printed} printed, {lost} lost, {count} requests");
+    let lines = scene.vor()?.printed()?.len();
+    ensure!(same(exact(lines), printed), "{lines} lines, but {printed} are counted");
+    Ok(Expected::server(lines).losing(&SHED))
+}
+
+/// Whether two counts are the same number.
+fn same(one: f64, other: f64) -> bool {
+    (one - other).abs() < 0.5
 }
 
 fn memory(scene: &mut Scene<'_>) -> Result<Expected> {
