@@ -38,8 +38,11 @@ impl TraceContext {
         let trace = hex::<16>(value.get(3..35)?)?;
         let parent = hex::<8>(value.get(36..52)?)?;
         let [flags] = hex::<1>(value.get(53..55)?)?;
-        (dashes && whole && trace != [0; 16] && parent != [0; 8])
-            .then_some(Self { trace: TraceId(trace), parent: Some(SpanId(parent)), flags })
+        (dashes && whole && trace != [0; 16] && parent != [0; 8]).then_some(Self {
+            trace: TraceId(trace),
+            parent: Some(SpanId(parent)),
+            flags,
+        })
     }
 }
 

@@ -9,14 +9,14 @@
 #define LOST_RING_FULL 0 /* user space was too slow */
 #define LOST_CONN_BUSY 1 /* other threads held the connection too long */
 #define LOST_CONN_FULL 2 /* the table of connections is full */
-#define LOST_SEGMENTS  3 /* more messages in one call than are looked at */
-#define LOST_CALL      4 /* no memory to remember the call */
-#define LOST_ADMIT     5 /* no memory to observe a child from its start */
+#define LOST_SEGMENTS 3  /* more messages in one call than are looked at */
+#define LOST_CALL 4      /* no memory to remember the call */
+#define LOST_ADMIT 5     /* no memory to observe a child from its start */
 
-#define COUNT_EXCHANGES_OPENED  6
-#define COUNT_EXCHANGES_ENDED   7
+#define COUNT_EXCHANGES_OPENED 6
+#define COUNT_EXCHANGES_ENDED 7
 #define COUNT_EXCHANGES_DROPPED 8 /* open when user space decided about the connection */
-#define COUNT_STRAY_BYTES       9 /* operations whose bytes belong to no exchange */
+#define COUNT_STRAY_BYTES 9       /* operations whose bytes belong to no exchange */
 
 #define COUNTERS 10
 

@@ -28,14 +28,14 @@ enum http1_start {
 
 /* How an answer ends. */
 enum http1_end {
-    HTTP1_CUT = 0,  /* not known yet: its head is not complete */
-    HTTP1_UNKNOWN,  /* cannot be known: its head is longer than what was captured */
-    HTTP1_LENGTH,   /* after head_len + body_len bytes */
-    HTTP1_CHUNKED,  /* with the last chunk */
-    HTTP1_CLOSE,    /* with the connection */
-    HTTP1_INTERIM,  /* another answer follows this head (1xx) */
-    HTTP1_UPGRADE,  /* with its head; what follows is another protocol */
-    HTTP1_MORE,     /* not known yet: the search goes on */
+    HTTP1_CUT = 0, /* not known yet: its head is not complete */
+    HTTP1_UNKNOWN, /* cannot be known: its head is longer than what was captured */
+    HTTP1_LENGTH,  /* after head_len + body_len bytes */
+    HTTP1_CHUNKED, /* with the last chunk */
+    HTTP1_CLOSE,   /* with the connection */
+    HTTP1_INTERIM, /* another answer follows this head (1xx) */
+    HTTP1_UPGRADE, /* with its head; what follows is another protocol */
+    HTTP1_MORE,    /* not known yet: the search goes on */
 };
 
 /*
@@ -61,9 +61,9 @@ static __always_inline __u64 http1_word(const __u8 *at)
 }
 
 /* Eight characters as a word, as http1_word reads them on a little-endian machine. */
-#define HTTP1_CHARS(a, b, c, d, e, f, g, h)                                                        \
-    ((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |      \
-     (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
+#define HTTP1_CHARS(a, b, c, d, e, f, g, h)                                                                            \
+    ((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 | (__u64)(f) << 40 |        \
+     (__u64)(g) << 48 | (__u64)(h) << 56)
 /* Lower case for letters; the few other characters it changes do not occur in the names sought. */
 #define HTTP1_LOWER 0x2020202020202020ULL
 
@@ -83,8 +83,7 @@ static __always_inline enum http1_start http1_start(const __u8 *bytes, __u64 len
             return HTTP1_OTHER;
         /* The target: origin form, asterisk form, or something that begins with a name or an address. */
         c = bytes[i + 1];
-        return c == '/' || c == '*' || c == '[' || (c >= '0' && c <= '9') ||
-                       ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
+        return c == '/' || c == '*' || c == '[' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
                    ? HTTP1_REQUEST
                    : HTTP1_OTHER;
     }
@@ -157,8 +156,7 @@ static __always_inline int http1_bodiless(const __u8 *bytes, __u64 request)
 {
     __u32 code = (bytes[9] - '0') * 100 + (bytes[10] - '0') * 10 + (bytes[11] - '0');
 
-    return code == 204 || code == 304 ||
-           (request & 0xffffffffffULL) == HTTP1_CHARS('H', 'E', 'A', 'D', ' ', 0, 0, 0);
+    return code == 204 || code == 304 || (request & 0xffffffffffULL) == HTTP1_CHARS('H', 'E', 'A', 'D', ' ', 0, 0, 0);
 }
 
 /* What a complete head means, given the first eight bytes of its request (0: not known). */

@@ -14,7 +14,7 @@ static int one_case(void)
 {
     /* As in the kernel, what lies behind the captured bytes is older and means nothing. */
     static __u8 bytes[CAPTURE + HTTP1_SLACK];
-    struct http1_scan scan = {0};
+    struct http1_scan scan = { 0 };
     __u8 step;
     __u64 request;
     __u16 len;

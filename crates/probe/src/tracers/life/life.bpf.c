@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <lib/lost.h>
+#include <lib/ring.h>
 #include <maps/admit.h>
 #include "wire.h"
 
@@ -22,16 +23,12 @@
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 1024 * 1024);
+    __uint(max_entries, 256 * 1024);
 } life_events SEC(".maps");
 
 static __always_inline void tell(const struct life_record *r)
 {
-    __u64 wake = BPF_RB_NO_WAKEUP;
-
-    if (bpf_ringbuf_query(&life_events, BPF_RB_AVAIL_DATA) > LIFE_HIGH_WATER)
-        wake = BPF_RB_FORCE_WAKEUP;
-    if (bpf_ringbuf_output(&life_events, (void *)r, sizeof(*r), wake))
+    if (bpf_ringbuf_output(&life_events, (void *)r, sizeof(*r), ring_wake(&life_events, LIFE_HIGH_WATER)))
         lost(LOST_RING_FULL);
 }
 
@@ -58,7 +55,7 @@ int BPF_PROG(life_fork, struct task_struct *parent, struct task_struct *child)
         return 0; /* a thread */
     who = bpf_task_storage_get(&vor_admit, parent->group_leader, NULL, 0);
     if (who) {
-        struct admitted own = {.started_ns = child->start_boottime, .flags = who->flags};
+        struct admitted own = { .started_ns = child->start_boottime, .flags = who->flags };
 
         if (!bpf_task_storage_get(&vor_admit, child, &own, BPF_LOCAL_STORAGE_GET_F_CREATE))
             lost(LOST_ADMIT);

@@ -4,9 +4,9 @@
 #include <lib/wire.h>
 
 /* life_record.kind */
-#define LIFE_FORK   1
-#define LIFE_EXEC   2
-#define LIFE_EXIT   3
+#define LIFE_FORK 1
+#define LIFE_EXEC 2
+#define LIFE_EXIT 3
 #define LIFE_LISTEN 4
 
 struct life_record {

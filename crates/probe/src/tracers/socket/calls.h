@@ -19,8 +19,8 @@ static __always_inline int sent(struct admitted *who, struct sock *sk, const str
 }
 
 /* inet_recvmsg, inet6_recvmsg, unix_stream_recvmsg; `size` is what was asked for */
-static __always_inline int got(struct admitted *who, struct sock *sk, const struct msghdr *msg, __u64 size,
-                               int flags, int ret)
+static __always_inline int got(struct admitted *who, struct sock *sk, const struct msghdr *msg, __u64 size, int flags,
+                               int ret)
 {
     struct extent x;
 

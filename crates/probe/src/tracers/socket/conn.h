@@ -8,15 +8,16 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <lib/lost.h>
+#include <lib/ring.h>
 #include <maps/admit.h>
 #include <pure/http1.h>
 #include "wire.h"
 
-#define AF_UNIX      1
-#define AF_INET      2
-#define AF_INET6     10
-#define SOCK_STREAM  1
-#define IPPROTO_TCP  6
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
 
 /* A copy or a search may be shown to reach this far past the captured bytes; see copy_piece, http1_step. */
@@ -53,7 +54,8 @@ struct socket_conn {
     __u8 slack[CONN_SLACK];
 };
 
-_Static_assert(offsetof(struct socket_conn, bytes) == offsetof(struct socket_conn, record) + sizeof(struct socket_record),
+_Static_assert(offsetof(struct socket_conn, bytes) ==
+                   offsetof(struct socket_conn, record) + sizeof(struct socket_record),
                "the bytes must follow the record");
 
 struct {
@@ -66,7 +68,7 @@ struct {
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 4 * 1024 * 1024); /* ebpf.ring_size */
+    __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
 } socket_events SEC(".maps");
 
 /* What a new connection begins as: too large for the stack. */
@@ -167,8 +169,7 @@ static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direc
         return NULL;
     if (family == AF_UNIX) {
         protocol = 0;
-    } else if ((family != AF_INET && family != AF_INET6) ||
-               (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)) {
+    } else if ((family != AF_INET && family != AF_INET6) || (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)) {
         return NULL;
     }
     struct socket_conn *c = bpf_map_lookup_elem(&socket_blank, &zero);
@@ -204,12 +205,10 @@ static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direc
 static __always_inline void conn_tell(struct socket_conn *c, __u8 kind, __u32 used)
 {
     struct socket_record *r = &c->record;
-    __u64 wake = BPF_RB_NO_WAKEUP;
+    __u64 wake = ring_wake(&socket_events, CONN_HIGH_WATER);
 
     if (used > SOCKET_BYTES)
         used = SOCKET_BYTES;
-    if (bpf_ringbuf_query(&socket_events, BPF_RB_AVAIL_DATA) > CONN_HIGH_WATER)
-        wake = BPF_RB_FORCE_WAKEUP;
     r->kind = kind;
     if (c->asks == RECEIVED)
         r->flags |= SOCKET_SERVER;

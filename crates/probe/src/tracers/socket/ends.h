@@ -8,8 +8,8 @@
 #include "pair.h"
 
 #define TCP_FIN_WAIT1 4
-#define TCP_CLOSE     7
-#define TCP_LAST_ACK  9
+#define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
 
 /* This end closes or shuts down: an exchange ends, but for a client that may only have finished asking. */
 static __always_inline void conn_shut(struct socket_conn *c)
@@ -131,7 +131,7 @@ static long sweep_one(void *map, __u64 *key, struct socket_conn *c, struct sweep
 SEC("syscall")
 int socket_sweep(struct socket_sweeping *how)
 {
-    struct sweep s = {.now_ns = bpf_ktime_get_ns(), .how = how};
+    struct sweep s = { .now_ns = bpf_ktime_get_ns(), .how = how };
 
     how->open = 0;
     bpf_for_each_map_elem(&socket_conns, sweep_one, &s, 0);

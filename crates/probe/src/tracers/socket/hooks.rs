@@ -13,7 +13,7 @@ pub(super) const FENTRY: &[Hook] = &[
     Hook::section("socket_got_un"),
     Hook::section("socket_gone_un"),
     Hook::section("socket_splice"),
-    Hook::section("socket_splice_un"),
+    Hook::section("socket_spl_un"),
     Hook::section("socket_page").optional(), // until 6.5
     Hook::section("socket_page_un").optional(),
 ];

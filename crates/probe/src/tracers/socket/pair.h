@@ -19,7 +19,7 @@
 /* Flags of a receiving call that takes nothing from the stream: MSG_PEEK, MSG_ERRQUEUE. */
 #define NOT_DATA (0x2 | 0x2000)
 /* The last chunk of a chunked body: CR LF "0" CR LF CR LF. */
-#define LAST_CHUNK      0x0a0d0a0d300a0dULL
+#define LAST_CHUNK 0x0a0d0a0d300a0dULL
 #define LAST_CHUNK_MASK 0xffffffffffffffULL
 /* A stream that is not known to be HTTP is shown to user space after so many bytes one way. */
 #define UNPROVEN_MAX 65536
@@ -205,8 +205,7 @@ __noinline int find_end(struct socket_conn *c)
         return 0;
     struct socket_record *r = &c->record;
 
-    if (!c->scan.at && r->response_cap >= 12 &&
-        starts_with(c, r->response_at, r->response_cap) != HTTP1_RESPONSE) {
+    if (!c->scan.at && r->response_cap >= 12 && starts_with(c, r->response_at, r->response_cap) != HTTP1_RESPONSE) {
         c->end = HTTP1_UNKNOWN;
         return 0;
     }

@@ -68,7 +68,7 @@ int BPF_PROG(socket_splice, struct socket *sock, loff_t *ppos, struct pipe_inode
 }
 
 SEC("fexit/unix_stream_splice_read")
-int BPF_PROG(socket_splice_un, struct socket *sock, loff_t *ppos, struct pipe_inode_info *pipe, size_t len,
+int BPF_PROG(socket_spl_un, struct socket *sock, loff_t *ppos, struct pipe_inode_info *pipe, size_t len,
              unsigned int flags, long ret)
 {
     struct admitted *who = admitted();

@@ -31,8 +31,8 @@ static __always_inline int enter(struct pt_regs *ctx, __u64 flags)
 {
     if (!admitted())
         return 0;
-    struct call *call = bpf_task_storage_get(&socket_calls, bpf_get_current_task_btf(), NULL,
-                                             BPF_LOCAL_STORAGE_GET_F_CREATE);
+    struct call *call =
+        bpf_task_storage_get(&socket_calls, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
     if (!call) {
         lost(LOST_CALL);

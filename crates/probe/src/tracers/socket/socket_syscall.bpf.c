@@ -83,8 +83,7 @@ static __always_inline int vector(struct sys_exit *ctx, enum direction way)
     return socket_data(who, (__u64 *)&sk, way, &x, ctx->ret);
 }
 
-static __always_inline int one_message(struct admitted *who, struct sock *sk, enum direction way, __u64 at,
-                                       __u64 done)
+static __always_inline int one_message(struct admitted *who, struct sock *sk, enum direction way, __u64 at, __u64 done)
 {
     struct user_msghdr msg = {};
     struct extent x;

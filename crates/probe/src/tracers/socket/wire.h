@@ -4,42 +4,42 @@
 #include <lib/wire.h>
 
 /* How much of each direction is captured, and the room that both share. */
-#define SOCKET_REQUEST_MAX  1536
+#define SOCKET_REQUEST_MAX 1536
 #define SOCKET_RESPONSE_MAX 1024
-#define SOCKET_BYTES        (SOCKET_REQUEST_MAX + SOCKET_RESPONSE_MAX)
+#define SOCKET_BYTES (SOCKET_REQUEST_MAX + SOCKET_RESPONSE_MAX)
 /* Longest unix socket path, struct sockaddr_un. */
 #define SOCKET_PATH_MAX 108
 
 /* socket_record.kind */
 #define SOCKET_EXCHANGE 1 /* a request, its answer, or both */
-#define SOCKET_MESSAGE  2 /* bytes of one direction, in request_* */
-#define SOCKET_CLOSED   3 /* the connection is gone, no bytes */
+#define SOCKET_MESSAGE 2  /* bytes of one direction, in request_* */
+#define SOCKET_CLOSED 3   /* the connection is gone, no bytes */
 
 /* socket_record.ending */
-#define SOCKET_ANSWERED  1
+#define SOCKET_ANSWERED 1
 #define SOCKET_TIMED_OUT 2
-#define SOCKET_SHUT      3
+#define SOCKET_SHUT 3
 
 /* socket_record.flags */
-#define SOCKET_SERVER     0x01 /* the process received the first bytes */
-#define SOCKET_UNIX       0x02
+#define SOCKET_SERVER 0x01 /* the process received the first bytes */
+#define SOCKET_UNIX 0x02
 #define SOCKET_FROM_START 0x04
-#define SOCKET_SENT       0x08 /* a message that the process sent */
+#define SOCKET_SENT 0x08       /* a message that the process sent */
 #define SOCKET_PATH_LOCAL 0x10 /* the path is this end's, not the peer's */
 
 /* socket_verdict.mode */
-#define SOCKET_PAIRS    0
+#define SOCKET_PAIRS 0
 #define SOCKET_MESSAGES 1
-#define SOCKET_IGNORED  2
+#define SOCKET_IGNORED 2
 
 /* What was said on a connection; the captured bytes follow it. */
 struct socket_record {
     __u8 kind;
     __u8 ending;
     __u8 flags;
-    __u8 path_len;      /* of a unix socket; the path leads the bytes */
-    __u16 request_at;   /* where the request's capture begins in the bytes */
-    __u16 request_cap;  /* and how long it is */
+    __u8 path_len;     /* of a unix socket; the path leads the bytes */
+    __u16 request_at;  /* where the request's capture begins in the bytes */
+    __u16 request_cap; /* and how long it is */
     __u16 response_at;
     __u16 response_cap;
     __u16 local_port; /* host order */
