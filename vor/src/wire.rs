@@ -26,7 +26,7 @@ use vor_protocol::Next;
 use crate::config::Config;
 
 /// Batches of captures that may wait for the pipeline.
-const CAPTURE_BATCHES: usize = 64;
+const CAPTURE_BATCHES: usize = 32;
 /// Events of processes that may wait for discovery.
 const LIFE_EVENTS: usize = 8192;
 /// How often the pipeline looks at what only time brings about.

@@ -17,7 +17,7 @@ pub struct ProbeConfig {
     pub max_connections: u32,
     /// Bytes between kernel and user space, a power of two from 64 KiB to 1 GiB. What does not fit is lost and
     /// counted.
-    #[config(default = 4_194_304, env = "BPF_RING_SIZE")]
+    #[config(default = 2_097_152, env = "BPF_RING_SIZE")]
     pub ring_size: RingSize,
     /// Most captures that are passed on at once, from 1 to 65536.
     #[config(default = 512, env = "BPF_BATCH_LENGTH")]
