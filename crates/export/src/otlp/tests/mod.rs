@@ -79,7 +79,7 @@ impl Running {
     }
 
     async fn until(&self, what: &str, done: impl Fn(&Self) -> bool) {
-        for _ in 0..1_000 {
+        for _ in 0..4_000 {
             if done(self) {
                 return;
             }
@@ -88,10 +88,22 @@ impl Running {
         panic!("never happened: {what}; {:?}", self.board.readings());
     }
 
+    /// Waits until each of `spans` was sent or lost, so that a slow machine is not taken for a slow receiver.
+    async fn settled(&self, spans: u64) {
+        let stage = super::traces::STAGE;
+        let settled = |board: &Board| -> u64 {
+            let readings = board.readings().into_iter().filter(|reading| reading.stage == stage);
+            let ends = readings
+                .filter(|reading| reading.what == "out" || reading.what.starts_with("lost."));
+            ends.map(|reading| reading.value).sum()
+        };
+        self.until("settled", |running| settled(&running.board) == spans).await;
+    }
+
     /// Ends it and proves that each item was counted once.
     async fn end(self) -> Arc<Board> {
         drop(self.outlet);
-        let limit = FLUSH_LIMIT + Duration::from_millis(400);
+        let limit = FLUSH_LIMIT * 4;
         tokio::time::timeout(limit, self.task).await.expect("ends in time").unwrap();
         for stage in [super::traces::STAGE, super::metrics::STAGE] {
             let (mut taken, mut settled) = (0, 0);

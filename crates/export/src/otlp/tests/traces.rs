@@ -56,6 +56,7 @@ async fn spans_arrive_whole_over_both_protocols_plain_and_compressed() {
         settings.traces.sampler.name = SamplerName::AlwaysOn;
         let running = start(settings);
         running.outlet.put(&mut vec![answered(Duration::from_millis(3), 12), failed_call()]);
+        running.settled(2).await;
         let board = running.end().await;
         assert_eq!(board.counter(STAGE, "out").get(), 2);
 
@@ -97,6 +98,7 @@ async fn a_span_says_what_was_seen() {
     let mut seen = vec![answered(Duration::from_millis(3), 12), failed_call()];
     let (wall, start) = (vor_pipeline::clock(), seen[0].time.start);
     running.outlet.put(&mut seen);
+    running.settled(2).await;
     running.end().await;
     let [answered, failed] = receiver.book.spans().try_into().unwrap();
     assert_eq!((answered.trace_id, answered.span_id), (vec![0xab; 16], vec![0xcd; 8]));
@@ -143,6 +145,7 @@ async fn tls_believes_the_given_certificate_and_shows_its_own() {
             settings.shared.client_key = Some(papers.key());
             let running = start(settings);
             running.outlet.put(&mut spans(3));
+            running.settled(3).await;
             let board = running.end().await;
             assert_eq!(board.counter(STAGE, "out").get(), taken, "{protocol:?} {board:?}");
             assert_eq!(board.counter(STAGE, "lost.unreachable").get(), 3 - taken);
@@ -191,6 +194,7 @@ async fn what_is_refused_is_not_tried_again() {
         settings.traces.protocol = grpc.then_some(Protocol::Grpc);
         let running = start(settings);
         running.outlet.put(&mut spans(5));
+        running.settled(5).await;
         let board = running.end().await;
         assert_eq!(board.counter(STAGE, "lost.refused").get(), 5);
         assert_eq!(receiver.book.requests(), 1);
@@ -206,6 +210,7 @@ async fn items_that_a_receiver_rejects_are_counted() {
     settings.traces.protocol = Some(Protocol::Grpc);
     let running = start(settings);
     running.outlet.put(&mut spans(5));
+    running.settled(5).await;
     let board = running.end().await;
     let count = |what| board.counter(STAGE, what).get();
     assert_eq!((count("out"), count("lost.rejected")), (3, 2));
