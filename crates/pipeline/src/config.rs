@@ -19,7 +19,7 @@ pub struct SpansConfig {
     #[config(default = "5s", env = "SPANS_NAME_KEPT")]
     pub name_kept: Duration,
     /// Spans that may wait in front of each exporter, 1 to 2^24.
-    #[config(default = 32_768, env = "SPANS_INBOX")]
+    #[config(default = 8_192, env = "SPANS_INBOX")]
     pub inbox: usize,
 }
 

@@ -85,9 +85,9 @@ impl Otlp {
             instrumentations: config.instrumentations.clone(),
             sampler: sampler::Sampler::new(&config.sampler),
         };
-        let (closing, board) = (from.closing(), from.board());
-        let inbox = from.inbox(traces::STAGE);
-        Ok(Some(Box::pin(traces::run(inbox, closing, courier, rules, self.about, board))))
+        let packer = traces::Packer::new(rules, self.about, &from.board());
+        let (closing, inbox) = (from.closing(), from.inbox(traces::STAGE));
+        Ok(Some(Box::pin(traces::run(inbox, closing, courier, packer))))
     }
 
     fn start_metrics(&self, from: &mut Source<'_>) -> Result<Option<Task>, StartError> {

@@ -6,14 +6,14 @@
 //! left alone, and the outlet counts what it cannot put there.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use vor_health::Board;
+use vor_health::{Board, Counter};
 use vor_pipeline::{Batch, Closing, Inbox, clock};
 
 use super::FLUSH_LIMIT;
@@ -36,19 +36,12 @@ pub(super) struct Rules {
 }
 
 /// Runs until the inbox is closed and what it held is settled, or [`FLUSH_LIMIT`] after `closing`.
-pub(super) async fn run(
-    inbox: Inbox,
-    mut closing: Closing,
-    courier: Courier,
-    rules: Rules,
-    about: About,
-    board: Arc<Board>,
-) {
+pub(super) async fn run(inbox: Inbox, mut closing: Closing, courier: Courier, packer: Packer) {
     let (batches, taken) = mpsc::channel(1);
-    let gather =
-        Gather { inbox, queue: VecDeque::new(), load: courier.load(0), rules: rules.clone() };
+    let (load, rules) = (courier.load(0), packer.rules.clone());
+    let gather = Gather { inbox, queue: VecDeque::new(), load, rules };
     let work = async {
-        tokio::join!(gather.run(batches), send(taken, courier, &rules, about, &board));
+        tokio::join!(gather.run(batches), send(taken, courier, packer));
     };
     let limit = async {
         closing.wait().await;
@@ -135,46 +128,63 @@ async fn ready(
     parcels.reserve().await
 }
 
-async fn send(
-    mut parcels: mpsc::Receiver<Parcel>,
-    mut courier: Courier,
-    rules: &Rules,
-    about: About,
-    board: &Board,
-) {
-    let unselected = board.counter(STAGE, "lost.unselected");
-    let unsampled = board.counter(STAGE, "lost.unsampled");
-    let too_large = board.counter(STAGE, "lost.too_large");
+async fn send(mut parcels: mpsc::Receiver<Parcel>, mut courier: Courier, packer: Packer) {
     while let Some(Parcel { batches, mut load }) = parcels.recv().await {
+        let requests = packer.requests(&batches, &mut load);
+        // While the receiver is awaited, the encoded spans are enough.
+        drop(batches);
+        for (body, spans) in requests {
+            courier.deliver::<ExportTraceServiceResponse>(body, spans, &mut load).await;
+        }
+    }
+}
+
+/// Chooses and encodes spans.
+pub(super) struct Packer {
+    rules: Rules,
+    about: About,
+    unselected: Counter,
+    unsampled: Counter,
+    too_large: Counter,
+}
+
+impl Packer {
+    pub(super) fn new(rules: Rules, about: About, board: &Board) -> Self {
+        let count = |what| board.counter(STAGE, what);
+        let (unselected, unsampled) = (count("lost.unselected"), count("lost.unsampled"));
+        Self { rules, about, unselected, unsampled, too_large: count("lost.too_large") }
+    }
+
+    /// `batches` as requests, with the number of spans in each; settles those that are in none.
+    fn requests(&self, batches: &[Batch], load: &mut Load) -> Vec<(Bytes, u64)> {
         let mut spans = Vec::new();
         for span in batches.iter().flat_map(|batch| batch.iter()) {
-            let wanted = &rules.instrumentations;
+            let wanted = &self.rules.instrumentations;
             if !wanted.iter().any(|name| name == "*" || name == span.operation.protocol) {
-                unselected.inc();
+                self.unselected.inc();
                 load.settle(1);
-            } else if !rules.sampler.keeps(span) {
-                unsampled.inc();
+            } else if !self.rules.sampler.keeps(span) {
+                self.unsampled.inc();
                 load.settle(1);
             } else {
                 spans.push(span);
             }
         }
-        let mut parts: Vec<_> = spans.chunks(rules.batch).rev().collect();
+        let mut requests = Vec::new();
+        let mut parts: Vec<_> = spans.chunks(self.rules.batch).rev().collect();
         while let Some(part) = parts.pop() {
-            let request = traces(part, &clock(), &about);
+            let request = traces(part, &clock(), &self.about);
             if request.encoded_len() <= MAX_REQUEST_BYTES {
-                let body = request.encode_to_vec().into();
-                drop(request);
-                let items = count(part.len());
-                courier.deliver::<ExportTraceServiceResponse>(body, items, &mut load).await;
+                requests.push((request.encode_to_vec().into(), count(part.len())));
             } else if part.len() > 1 {
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.extend([second, first]);
             } else {
-                too_large.inc();
+                self.too_large.inc();
                 load.settle(1);
             }
         }
+        requests
     }
 }
 

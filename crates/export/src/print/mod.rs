@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use text::Stamps;
 use vor_health::{Board, Verdict};
 use vor_model::{Clock, Span};
 use vor_pipeline::{Batch, Exporter, Inbox, Source, StartError, Task, clock};
@@ -95,7 +96,7 @@ impl Exporter for Print {
                 return Ok(Some(Box::pin(count(inbox, self.output, board))));
             }
             TracePrinter::Text => {
-                Format::Text { zone: TimeZone::system(), colour: self.output.colour }
+                Format::Text { stamps: Stamps::new(TimeZone::system()), colour: self.output.colour }
             }
             TracePrinter::Json => Format::Json { indent: false },
             TracePrinter::JsonIndent => Format::Json { indent: true },
@@ -107,14 +108,14 @@ impl Exporter for Print {
 
 /// How one span becomes bytes.
 enum Format {
-    Text { zone: TimeZone, colour: bool },
+    Text { stamps: Stamps, colour: bool },
     Json { indent: bool },
 }
 
 impl Format {
-    fn write(&self, span: &Span, clock: &Clock, to: &mut Vec<u8>) {
+    fn write(&mut self, span: &Span, clock: &Clock, to: &mut Vec<u8>) {
         match self {
-            Self::Text { zone, colour } => text::write(span, clock, zone, *colour, to),
+            Self::Text { stamps, colour } => text::write(span, clock, stamps, *colour, to),
             Self::Json { indent } => json::write(span, clock, *indent, to),
         }
     }
@@ -122,7 +123,7 @@ impl Format {
 
 async fn print(
     mut inbox: Inbox,
-    format: Format,
+    mut format: Format,
     mut writer: Box<dyn Write + Send>,
     board: Arc<Board>,
 ) {

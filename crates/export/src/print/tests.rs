@@ -10,7 +10,7 @@ use super::text::GoDuration;
 use super::*;
 use crate::sample::{answered, clock as at_noon, failed_call, golden};
 
-fn printed(format: &Format) -> String {
+fn printed(format: &mut Format) -> String {
     let mut lines = Vec::new();
     for span in [answered(Duration::from_micros(2_870), 12), failed_call()] {
         format.write(&span, &at_noon(), &mut lines);
@@ -19,34 +19,34 @@ fn printed(format: &Format) -> String {
 }
 
 fn text(colour: bool) -> Format {
-    Format::Text { zone: TimeZone::fixed(jiff::tz::offset(2)), colour }
+    Format::Text { stamps: Stamps::new(TimeZone::fixed(jiff::tz::offset(2))), colour }
 }
 
 #[test]
 fn text_has_one_line_per_span_whatever_strangers_send() {
-    let lines = printed(&text(false));
+    let lines = printed(&mut text(false));
     assert_eq!(lines.lines().count(), 2);
     golden("print/golden/text.txt", &lines);
 }
 
 #[test]
 fn colours_change_nothing_but_colours() {
-    let mut plain = printed(&text(true));
+    let mut plain = printed(&mut text(true));
     for code in ["\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[0m"] {
         plain = plain.replace(code, "");
     }
-    assert_eq!(plain, printed(&text(false)));
+    assert_eq!(plain, printed(&mut text(false)));
 }
 
 #[test]
 fn json_has_one_object_per_line() {
-    let lines = printed(&Format::Json { indent: false });
+    let lines = printed(&mut Format::Json { indent: false });
     for line in lines.lines() {
         let object: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(object["traceID"], "ab".repeat(16));
     }
     golden("print/golden/spans.jsonl", &lines);
-    golden("print/golden/indented.json", &printed(&Format::Json { indent: true }));
+    golden("print/golden/indented.json", &printed(&mut Format::Json { indent: true }));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -17,27 +17,56 @@ const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
 const PLAIN: &str = "\x1b[0m";
 
+/// Local time as text. All but the fraction of the last second is kept: the next span began in the same one.
+pub(super) struct Stamps {
+    zone: TimeZone,
+    second: i64,
+    text: String,
+}
+
+impl Stamps {
+    /// Times of `zone`.
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Self { zone, second: i64::MIN, text: String::new() }
+    }
+
+    fn write(&mut self, at: SystemTime, to: &mut Vec<u8>) -> std::io::Result<()> {
+        let at = Timestamp::try_from(at).unwrap_or_default();
+        if at.as_second() != self.second {
+            self.second = at.as_second();
+            let local = at.to_zoned(self.zone.clone());
+            self.text = local.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        }
+        write!(to, "{}.{:06}", self.text, at.subsec_nanosecond().unsigned_abs() / 1_000)
+    }
+}
+
 /// Writes the line of `span`, with its end.
-pub(super) fn write(span: &Span, clock: &Clock, zone: &TimeZone, colour: bool, to: &mut Vec<u8>) {
+pub(super) fn write(
+    span: &Span,
+    clock: &Clock,
+    stamps: &mut Stamps,
+    colour: bool,
+    to: &mut Vec<u8>,
+) {
     // Writing to a Vec cannot fail.
-    let _ = line(span, clock, zone, colour, to);
+    let _ = line(span, clock, stamps, colour, to);
 }
 
 fn line(
     span: &Span,
     clock: &Clock,
-    zone: &TimeZone,
+    stamps: &mut Stamps,
     colour: bool,
     to: &mut Vec<u8>,
 ) -> std::io::Result<()> {
     let paint = |code| if colour { code } else { "" };
     let bad = matches!(span.operation.status, Status::Error(_));
     let headline = &span.operation.headline;
-    let start = Timestamp::try_from(clock.wall(span.time.start)).unwrap_or_default();
-    let start = start.to_zoned(zone.clone());
     let took = GoDuration(span.time.duration());
-    write!(to, "{}{}{} ", paint(DIM), start.strftime("%Y-%m-%d %H:%M:%S%.6f"), paint(PLAIN))?;
-    write!(to, "({took}[{took}]) {} ", headline.label)?;
+    to.write_all(paint(DIM).as_bytes())?;
+    stamps.write(clock.wall(span.time.start), to)?;
+    write!(to, "{} ({took}[{took}]) {} ", paint(PLAIN), headline.label)?;
     let mark = if bad { RED } else { GREEN };
     write!(to, "{}{}{} ", paint(mark), headline.code, paint(PLAIN))?;
     write!(to, "{} {} ", Clean(&headline.verb), Clean(&headline.object))?;
