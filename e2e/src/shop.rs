@@ -15,7 +15,7 @@ use crate::program::Program;
 
 /// A running service.
 pub struct Service {
-    /// Its name, told to it as `OTEL_SERVICE_NAME`.
+    /// Its name, told to it as `OTEL_SERVICE_NAME`; nginx writes over its environment, so its is the program's.
     pub name: &'static str,
     /// What it is written in.
     pub made_of: &'static str,
@@ -33,7 +33,7 @@ pub struct Shop {
 type Start = fn(&Apps, &Path, u16, u16) -> Result<Command>;
 
 const CHAIN: [(&str, &str, &str, Start); 3] = [
-    ("gateway", "nginx", "nginx", gateway),
+    ("nginx", "nginx", "nginx", gateway),
     ("orders", "python3", "Python", orders),
     ("catalog", "node", "Node.js", catalog),
 ];
@@ -127,7 +127,6 @@ fn catalog(apps: &Apps, _: &Path, port: u16, next: u16) -> Result<Command> {
 pub fn nginx(dir: &Path, block: &str) -> Result<Command> {
     let conf = format!(
         "daemon off; worker_processes 1; user root; pid nginx.pid; error_log stderr;\n\
-         env OTEL_SERVICE_NAME;\n\
          events {{ worker_connections 256; }}\n\
          http {{ access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f;\n\
          uwsgi_temp_path u; scgi_temp_path s; sendfile on;\n{block}\n}}\n"
