@@ -75,7 +75,9 @@ fn connection(head: &SocketRecord, bytes: &Bytes) -> Result<Connection, DecodeEr
         let remote = inet(head.remote, head.remote_port);
         return Ok(Connection { id, transport: Transport::Tcp, local, remote });
     }
-    let named = unix(&run(bytes, 0, head.path_len.into())?);
+    // The record of a close has no bytes, so it cannot name either end; the connection's id is enough.
+    let path_len = if u32::from(head.kind) == SOCKET_CLOSED { 0 } else { head.path_len };
+    let named = unix(&run(bytes, 0, path_len.into())?);
     let unnamed = Endpoint::Unix("".into());
     let (local, remote) =
         if flagged(head, SOCKET_PATH_LOCAL) { (named, unnamed) } else { (unnamed, named) };
@@ -160,6 +162,17 @@ mod tests {
         {
             assert_eq!(unix(path).address(), shown);
         }
+    }
+
+    #[test]
+    fn the_close_of_a_unix_connection_has_no_bytes() {
+        let closed = record(|head| {
+            head.kind = u8::try_from(SOCKET_CLOSED).unwrap();
+            head.flags = u8::try_from(SOCKET_UNIX).unwrap();
+            head.path_len = 10;
+        });
+        let head_only = &closed[..closed.len() - b"GET200".len()];
+        assert!(matches!(decode(head_only), Ok(Captured::Closed(_))));
     }
 
     #[test]
