@@ -79,6 +79,7 @@ impl Agent {
         let spans_config = config.spans.clone();
 
         let max_series = config.metrics.max_series;
+        let measured = is_measured(&config);
         let settings = settings(config, output);
 
         let board = Board::new();
@@ -100,7 +101,10 @@ impl Agent {
             Box::new(move |conn, next| judged.judge(conn, mode(next))),
             &board,
         );
-        let chain = Chain::new(Arc::clone(&board)).stage(meter.tap());
+        let mut chain = Chain::new(Arc::clone(&board));
+        if measured {
+            chain = chain.stage(meter.tap());
+        }
         let spans = tokio::spawn(spans(batches, assemble, chain, outlet));
 
         let observe = observe(services, probe.handle(), whom);
@@ -158,12 +162,16 @@ fn criteria(config: &Config, whom: &Whom) -> Criteria {
     }
 }
 
+/// Whether anybody takes metrics: counting them costs time.
+fn is_measured(config: &Config) -> bool {
+    config.prometheus_export.port != 0
+        || config.otel_export.endpoint.is_some()
+        || config.otel_metrics_export.endpoint.is_some()
+}
+
 /// Without any other way out, spans are printed.
 fn printer(config: &Config) -> TracePrinter {
-    let elsewhere = config.prometheus_export.port != 0
-        || config.otel_export.endpoint.is_some()
-        || config.otel_traces_export.endpoint.is_some()
-        || config.otel_metrics_export.endpoint.is_some();
+    let elsewhere = is_measured(config) || config.otel_traces_export.endpoint.is_some();
     let unasked = if elsewhere { TracePrinter::Disabled } else { TracePrinter::Text };
     config.trace_printer.unwrap_or(unasked)
 }

@@ -65,11 +65,21 @@ const fn digit(c: u8) -> Option<u8> {
     }
 }
 
+/// The hexadecimal digit of 0 to 15.
+const fn character(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }
+}
+
 macro_rules! hex_fmt {
     ($($id:ty),*) => {$(
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                // Four words to a line in every printer: worth more than `{:02x}` per byte.
+                let mut text = [0; size_of::<Self>() * 2];
+                for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+                    pair.copy_from_slice(&[character(byte >> 4), character(byte & 0xf)]);
+                }
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }
         }
         impl fmt::Debug for $id {

@@ -62,7 +62,9 @@ static __always_inline void extent_behind(struct extent *x, const struct iov_ite
 
     extent_of_buffer(x, 0, done);
     x->tail_len = 0;
-    if (type == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
+    /* Since 6.0 (fcb14cb1bdac). */
+    if (bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
+        type == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
         extent_of_buffer(x, (__u64)BPF_CORE_READ(iter, ubuf) + offset - done, done);
         return;
     }

@@ -116,6 +116,9 @@ static long sweep_one(void *map, __u64 *key, struct socket_conn *c, struct sweep
     if (overdue(c, s) && conn_lock(c)) {
         __u8 ending = c->state == IDLE ? 0 : overdue(c, s);
 
+        /* It lasted until it was given up. */
+        if (ending == SOCKET_TIMED_OUT)
+            c->record.response_end_ns = s->now_ns;
         if (ending)
             conn_finish(c, ending);
         /* A late answer is to be told alone, not kept for the next request. */
