@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Other kernels: a command, or the smoke suite through each door, in a virtual machine.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
@@ -105,22 +105,35 @@ pub(crate) fn matrix(repo: &Repo, only: Option<&str>) -> Result<Vec<Kernel>> {
 }
 
 /// Runs the smoke suite on each kernel through each door and writes the columns of docs/testing.md.
+/// The kernels run side by side: an emulated machine keeps about one processor busy.
 pub(crate) fn smoke(repo: &Repo, only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let programs = [repo.release("vor"), repo.release("vor-e2e"), e2e::apps(repo)];
+    let mut ready = Vec::new();
     for kernel in matrix(repo, only)? {
-        let guest = match Guest::new(repo, &kernel) {
-            Ok(guest) => guest,
-            Err(why) => {
-                tally.skip(format!("kernel {}", kernel.name), format!("{why:#}"));
-                continue;
-            }
-        };
-        for door in &kernel.doors {
-            say(format_args!("--- kernel {} through {door}", kernel.name));
-            through(repo, &guest, &kernel, door, &programs, tally)?;
+        match Guest::new(repo, &kernel) {
+            Ok(guest) => ready.push((kernel, guest)),
+            Err(why) => tally.skip(format!("kernel {}", kernel.name), format!("{why:#}")),
+        }
+    }
+    let ended = thread::scope(|scope| {
+        let started: Vec<_> = ready
+            .iter()
+            .map(|(kernel, guest)| scope.spawn(|| each_door(repo, kernel, guest)))
+            .collect();
+        started.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    for runs in ended {
+        for run in runs.map_err(|_| anyhow!("testing a kernel ended early"))?? {
+            run.write(repo)?;
+            run.count(tally);
         }
     }
     Ok(())
+}
+
+/// One boot per door.
+fn each_door(repo: &Repo, kernel: &Kernel, guest: &Guest<'_>) -> Result<Vec<Run>> {
+    let programs = [repo.release("vor"), repo.release("vor-e2e"), e2e::apps(repo)];
+    kernel.doors.iter().map(|door| through(repo, guest, kernel, door, &programs)).collect()
 }
 
 fn through(
@@ -129,19 +142,16 @@ fn through(
     kernel: &Kernel,
     door: &str,
     programs: &[PathBuf],
-    tally: &mut Tally,
-) -> Result<()> {
+) -> Result<Run> {
     let command = ["vor-e2e", "run", "--smoke", "--door", door];
     let places = ["--vor", "/run/bin/vor", "--apps", "/run/bin/apps"];
     let command = command.into_iter().chain(places).map(str::to_owned).collect::<Vec<_>>();
     let mut run = Run::new(repo, &kernel.name, &guest.release, door)?;
     let log = format!("smoke-{door}");
     let code = guest.run(&log, SUITE_SECONDS, Clock::Wall, programs, &command, |line| {
-        say(line);
+        say(format_args!("{} {door}: {line}", kernel.name));
         run.line(line);
     })?;
     run.ended(code);
-    run.write(repo)?;
-    run.count(tally);
-    Ok(())
+    Ok(run)
 }
