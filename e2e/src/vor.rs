@@ -95,13 +95,6 @@ impl Vor {
                 line.contains("observing") && line.split_whitespace().any(|word| word == token)
             };
             Ok(log.lines().any(of_pid))
-        })?;
-        // The line tells of the decision; the kernel side follows at once.
-        until("the kernel side observes it", limit, || {
-            let page = self.own_metrics()?;
-            let count = |name| scrape::sum_of(&page, name, &["probe"]);
-            let waiting = count("vor_stage_in_total") - count("vor_stage_out_total");
-            Ok(waiting < 0.5)
         })
     }
 

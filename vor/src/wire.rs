@@ -247,11 +247,13 @@ fn observe(
     // The name first: what the process says from now on is to find it.
     let admit = move |services: &Services, probe: &vor_probe::Handle, target: &Target| {
         services.insert(target.process.key, Arc::clone(&target.service));
-        probe.admit(target.process.key, descend);
+        probe.admit(target.process.key, descend)
     };
     move |event| match event {
         Event::Found(target) => {
-            admit(&services, &probe, &target);
+            if !admit(&services, &probe, &target) {
+                return;
+            }
             let Target { process, service } = &target;
             info!(
                 pid = process.key.pid,

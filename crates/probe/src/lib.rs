@@ -25,7 +25,7 @@ use tokio::sync::mpsc::Sender;
 use vor_health::{Board, Counter};
 use vor_model::{Captured, ConnId, Life, ProcessKey};
 
-use crate::admit::Admissions;
+use crate::admit::{Admissions, AdmitError};
 use crate::owner::{Command, Owner};
 use crate::ring::Outlets;
 use crate::running::Refused;
@@ -188,9 +188,15 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Observes a process from now on.
-    pub fn admit(&self, process: ProcessKey, descend: Descend) {
-        self.tell(Command::Admit(process, descend));
+    /// Observes a process: when it returns true, what the process does from now on is seen. False: it is gone,
+    /// or the kernel refuses, which is in the log.
+    pub fn admit(&self, process: ProcessKey, descend: Descend) -> bool {
+        match self.admissions.admit(process, descend) {
+            Ok(()) => return true,
+            Err(error @ AdmitError::Gone(_)) => tracing::debug!(%error, "not observed"),
+            Err(error @ AdmitError::Kernel { .. }) => tracing::warn!(%error, "not observed"),
+        }
+        false
     }
 
     /// Observes a process no longer, and ends its exchanges.

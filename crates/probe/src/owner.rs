@@ -11,7 +11,7 @@ use libbpf_rs::btf::Btf;
 use vor_health::{Board, Verdict};
 use vor_model::{ConnId, ProcessKey};
 
-use crate::admit::{self, Admissions, AdmitError, Descend};
+use crate::admit::{self, Admissions};
 use crate::config::ProbeConfig;
 use crate::counters::Counters;
 use crate::hook::remove_leftovers;
@@ -28,7 +28,6 @@ const QUIET: Duration = Duration::from_secs(1);
 /// What the thread is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Admit(ProcessKey, Descend),
     Retire(ProcessKey),
     Judge(ConnId, Mode),
     Stop,
@@ -90,7 +89,6 @@ impl Owner {
         let mut next = Instant::now() + TICK;
         loop {
             match commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
-                Ok(Command::Admit(process, descend)) => self.admit(process, descend),
                 Ok(Command::Retire(process)) => self.retire(process),
                 Ok(Command::Judge(conn, mode)) => self.judge(conn, mode),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -108,14 +106,6 @@ impl Owner {
         self.drain.stop();
         for watched in &self.units {
             watched.counters.copy();
-        }
-    }
-
-    fn admit(&self, process: ProcessKey, descend: Descend) {
-        match self.admissions.admit(process, descend) {
-            Ok(()) => tracing::debug!(pid = process.pid, "observed"),
-            Err(error @ AdmitError::Gone(_)) => tracing::debug!(%error, "not observed"),
-            Err(error @ AdmitError::Kernel { .. }) => tracing::warn!(%error, "not observed"),
         }
     }
 

@@ -40,7 +40,7 @@ fn observe(door: Door) -> Observed {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let ticks: u64 = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap().parse().unwrap();
     let process = ProcessKey::new(std::process::id(), ticks * 10_000_000);
-    handle.admit(process, Descend::No);
+    assert!(handle.admit(process, Descend::No));
     let observed = Observed { probe, handle, process, captures, board };
     let end = Instant::now() + Duration::from_secs(5);
     while observed.handle.exchanges(process).is_none() {

@@ -107,7 +107,7 @@ fn root_children_are_observed_until_they_run_another_program() {
         // Its parent is told of an exec before the hook is: admitted too early, it would be dropped again.
         assert_eq!(lines.next().unwrap().unwrap(), "");
         let observed = key(parent.id());
-        handle.admit(observed, descend);
+        assert!(handle.admit(observed, descend));
         eventually("the parent is observed", || handle.exchanges(observed).is_some());
         parent.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         let mut pid = || lines.next().unwrap().unwrap().parse().unwrap();
