@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -30,18 +31,23 @@ impl Stamps {
         Self { zone, second: i64::MIN, text: String::new() }
     }
 
-    fn write(&mut self, at: SystemTime, to: &mut Vec<u8>) -> std::io::Result<()> {
+    fn write(&mut self, at: SystemTime, to: &mut Vec<u8>) {
         let at = Timestamp::try_from(at).unwrap_or_default();
         if at.as_second() != self.second {
             self.second = at.as_second();
             let local = at.to_zoned(self.zone.clone());
-            self.text = local.strftime("%Y-%m-%d %H:%M:%S").to_string();
+            self.text = local.strftime("%Y-%m-%d %H:%M:%S.").to_string();
         }
-        write!(to, "{}.{:06}", self.text, at.subsec_nanosecond().unsigned_abs() / 1_000)
+        text(&self.text, to);
+        // A leading one keeps the zeros.
+        let micros = at.subsec_nanosecond().unsigned_abs() / 1_000 + 1_000_000;
+        let mut digits = itoa::Buffer::new();
+        text(digits.format(micros).get(1..).unwrap_or_default(), to);
     }
 }
 
-/// Writes the line of `span`, with its end.
+/// Writes the line of `span`, with its end. Word by word: the formatting machinery would cost as much as all the
+/// rest of a span's way.
 pub(super) fn write(
     span: &Span,
     clock: &Clock,
@@ -49,52 +55,107 @@ pub(super) fn write(
     colour: bool,
     to: &mut Vec<u8>,
 ) {
-    // Writing to a Vec cannot fail.
-    let _ = line(span, clock, stamps, colour, to);
-}
-
-fn line(
-    span: &Span,
-    clock: &Clock,
-    stamps: &mut Stamps,
-    colour: bool,
-    to: &mut Vec<u8>,
-) -> std::io::Result<()> {
     let paint = |code| if colour { code } else { "" };
     let bad = matches!(span.operation.status, Status::Error(_));
     let headline = &span.operation.headline;
-    let took = GoDuration(span.time.duration());
-    to.write_all(paint(DIM).as_bytes())?;
-    stamps.write(clock.wall(span.time.start), to)?;
-    write!(to, "{} ({took}[{took}]) {} ", paint(PLAIN), headline.label)?;
-    let mark = if bad { RED } else { GREEN };
-    write!(to, "{}{}{} ", paint(mark), headline.code, paint(PLAIN))?;
-    write!(to, "{} {} ", Clean(&headline.verb), Clean(&headline.object))?;
-    let (conn, side) = (&span.origin.conn, span.origin.side);
-    end(span, conn.client(side), &CLIENT_ADDRESS, to)?;
-    to.write_all(b"->")?;
-    end(span, conn.server(side), &SERVER_ADDRESS, to)?;
-    let service = &span.service;
-    write!(to, " size:{}B svc=[", headline.size)?;
-    if !service.namespace.is_empty() {
-        write!(to, "{}/", Clean(&service.namespace))?;
+    text(paint(DIM), to);
+    stamps.write(clock.wall(span.time.start), to);
+    text(paint(PLAIN), to);
+    text(" (", to);
+    let took = to.len();
+    // Writing to a Vec cannot fail.
+    let _ = write!(to, "{}", GoDuration(span.time.duration()));
+    let took = took..to.len();
+    text("[", to);
+    to.extend_from_within(took);
+    for word in ["]) ", headline.label, " ", paint(if bad { RED } else { GREEN })] {
+        text(word, to);
     }
-    write!(to, "{} {}] ", Clean(&service.name), service.language.as_str())?;
+    number(headline.code.into(), to);
+    text(paint(PLAIN), to);
+    text(" ", to);
+    clean(&headline.verb, to);
+    text(" ", to);
+    clean(&headline.object, to);
+    text(" ", to);
+    let (conn, side) = (&span.origin.conn, span.origin.side);
+    end(span, conn.client(side), &CLIENT_ADDRESS, to);
+    text("->", to);
+    end(span, conn.server(side), &SERVER_ADDRESS, to);
+    text(" size:", to);
+    number(headline.size, to);
+    text("B svc=[", to);
+    let service = &span.service;
+    if !service.namespace.is_empty() {
+        clean(&service.namespace, to);
+        text("/", to);
+    }
+    clean(&service.name, to);
+    for word in [" ", service.language.as_str(), "] ", paint(DIM), "traceparent=[00-"] {
+        text(word, to);
+    }
     let parent = span.parent.unwrap_or(SpanId([0; 8]));
-    write!(to, "{}traceparent=[00-{}-{}[{parent}]", paint(DIM), span.trace, span.id)?;
-    writeln!(to, "-{:02x}]{}", span.flags, paint(PLAIN))
+    // Writing to a Vec cannot fail.
+    let _ =
+        writeln!(to, "{}-{}[{parent}]-{:02x}]{}", span.trace, span.id, span.flags, paint(PLAIN));
 }
 
 /// `[address as name:port]`; the name is the address when it is not known.
-fn end(span: &Span, at: &Endpoint, name: &Key, to: &mut Vec<u8>) -> std::io::Result<()> {
-    let address = match at {
-        Endpoint::Inet(at) => at.ip().to_string(),
-        Endpoint::Unix(_) => at.to_string(),
-    };
+fn end(span: &Span, at: &Endpoint, name: &Key, to: &mut Vec<u8>) {
+    text("[", to);
+    let address = to.len();
+    match at {
+        Endpoint::Inet(at) => ip(at.ip(), to),
+        Endpoint::Unix(_) => clean(&at.to_string(), to),
+    }
+    let address = address..to.len();
+    text(" as ", to);
     let name = span.operation.attrs.get(name).and_then(|name| name.as_str());
-    let name = name.filter(|name| !name.is_empty()).unwrap_or(&address);
-    let port = at.port().unwrap_or_default();
-    write!(to, "[{} as {}:{port}]", Clean(&address), Clean(name))
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => clean(name, to),
+        None => to.extend_from_within(address),
+    }
+    text(":", to);
+    number(at.port().unwrap_or_default().into(), to);
+    text("]", to);
+}
+
+fn text(word: &str, to: &mut Vec<u8>) {
+    to.extend_from_slice(word.as_bytes());
+}
+
+fn number(number: u64, to: &mut Vec<u8>) {
+    text(itoa::Buffer::new().format(number), to);
+}
+
+fn ip(address: IpAddr, to: &mut Vec<u8>) {
+    let IpAddr::V4(address) = address else {
+        // Writing to a Vec cannot fail.
+        let _ = write!(to, "{address}");
+        return;
+    };
+    let [a, b, c, d] = address.octets();
+    number(a.into(), to);
+    for octet in [b, c, d] {
+        text(".", to);
+        number(octet.into(), to);
+    }
+}
+
+/// Text of strangers: control characters are escaped, so that it can neither end the line nor drive the terminal.
+fn clean(words: &str, to: &mut Vec<u8>) {
+    // The first bytes of U+0080 to U+009F, the other control characters, are 0xc2.
+    if words.bytes().all(|byte| byte >= b' ' && byte != 0x7f && byte != 0xc2) {
+        return text(words, to);
+    }
+    for c in words.chars() {
+        let mut own = [0; 4];
+        if c.is_control() {
+            c.escape_default().for_each(|c| text(c.encode_utf8(&mut own), to));
+        } else {
+            text(c.encode_utf8(&mut own), to);
+        }
+    }
 }
 
 /// A duration as Go prints it: `2.87ms`, `432.191µs`, `1.2s`, `1m2.5s`.
@@ -102,12 +163,12 @@ pub(super) struct GoDuration(pub(super) Duration);
 
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = self.0.as_nanos();
+        let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
         match nanos {
             0 => f.write_str("0s"),
             1..1_000 => write!(f, "{nanos}ns"),
-            1_000..1_000_000 => write!(f, "{}µs", Decimal(nanos, 1_000)),
-            1_000_000..1_000_000_000 => write!(f, "{}ms", Decimal(nanos, 1_000_000)),
+            1_000..1_000_000 => decimal(nanos, 1_000, "µs", f),
+            1_000_000..1_000_000_000 => decimal(nanos, 1_000_000, "ms", f),
             _ => {
                 let (minutes, rest) = (nanos / 60_000_000_000, nanos % 60_000_000_000);
                 match (minutes / 60, minutes % 60) {
@@ -115,42 +176,22 @@ impl fmt::Display for GoDuration {
                     (0, minutes) => write!(f, "{minutes}m")?,
                     (hours, minutes) => write!(f, "{hours}h{minutes}m")?,
                 }
-                write!(f, "{}s", Decimal(rest, 1_000_000_000))
+                decimal(rest, 1_000_000_000, "s", f)
             }
         }
     }
 }
 
-/// The first divided by the second, a power of ten, exactly and without closing zeros.
-struct Decimal(u128, u128);
-
-impl fmt::Display for Decimal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(number, unit) = *self;
-        write!(f, "{}", number / unit)?;
-        let (mut rest, mut unit) = (number % unit, unit);
-        if rest > 0 {
-            f.write_str(".")?;
-        }
-        while rest > 0 {
-            unit /= 10;
-            write!(f, "{}", rest / unit)?;
-            rest %= unit;
-        }
-        Ok(())
+/// `number` divided by `unit`, a power of ten, exactly and without closing zeros.
+fn decimal(number: u64, unit: u64, word: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut digits = itoa::Buffer::new();
+    f.write_str(digits.format(number / unit))?;
+    let rest = number % unit;
+    if rest > 0 {
+        f.write_str(".")?;
+        // A leading one keeps the zeros.
+        let rest = digits.format(rest + unit);
+        f.write_str(rest.get(1..).unwrap_or_default().trim_end_matches('0'))?;
     }
-}
-
-/// Text of strangers: control characters are escaped, so that it can neither end the line nor drive the terminal.
-struct Clean<'a>(&'a str);
-
-impl fmt::Display for Clean<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.chars().any(char::is_control) {
-            return f.write_str(self.0);
-        }
-        self.0.chars().try_for_each(|c| {
-            if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
-        })
-    }
+    f.write_str(word)
 }
