@@ -26,6 +26,8 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::new("check", check).smoke(),
         Scenario::new("unknown-key", unknown_key).smoke(),
         Scenario::new("without-root", without_root).needs(&["setpriv"]).smoke(),
+        Scenario::new("without-btf", without_btf).needs(&["unshare"]).smoke(),
+        Scenario::new("closed-doors", closed_doors),
     ]
 }
 
@@ -126,5 +128,41 @@ fn without_root(scene: &mut Scene<'_>) -> Result<Expected> {
         says.contains("root") || says.contains("cap_"),
         "it does not say what is missing: {err}"
     );
+    Ok(Expected::default())
+}
+
+fn without_btf(scene: &mut Scene<'_>) -> Result<Expected> {
+    let empty = scene.dir().join("btf");
+    fs::create_dir(&empty)?;
+    let mut command = Command::new("unshare");
+    let script = "mount --bind \"$0\" /sys/kernel/btf && exec \"$1\" run --open-port 8080";
+    command.args(["--mount", "sh", "-c", script]).arg(&empty).arg(&scene.world.vor);
+    let actor = scene.start(command)?;
+    let (code, _, err) = ended(scene, actor)?;
+    ensure!(code == Some(REFUSED), "it ended with {code:?}: {err}");
+    ensure!(err.contains("CONFIG_DEBUG_INFO_BTF"), "it does not say what is missing: {err}");
+    Ok(Expected::default())
+}
+
+/// What `vor check` calls closed, `vor run` refuses with the reason.
+fn closed_doors(scene: &mut Scene<'_>) -> Result<Expected> {
+    for door in ["fentry", "kprobe", "syscall"] {
+        let command = |verb: &[&str]| {
+            let mut command = Settings::default().command(&scene.world.vor);
+            command.args(verb).args(["--door", door]);
+            command
+        };
+        let (check, run) = (command(&["check"]), command(&["run", "--open-port", "8080"]));
+        let actor = scene.start(check)?;
+        let (code, ..) = ended(scene, actor)?;
+        if code != Some(REFUSED) {
+            continue;
+        }
+        let actor = scene.start(run)?;
+        let (code, _, err) = ended(scene, actor)?;
+        ensure!(code == Some(REFUSED), "run --door {door} ended with {code:?}: {err}");
+        let says = err.contains("no door") && err.contains(door) && err.contains("vor check");
+        ensure!(says, "it does not say why {door} is closed: {err}");
+    }
     Ok(Expected::default())
 }
