@@ -35,7 +35,8 @@ pub struct Report {
     pub capabilities: Vec<String>,
     /// Type information of the kernel.
     pub btf: Finding,
-    /// Lockdown mode: `none`, `integrity` or `confidentiality`; `none` when the kernel does not know it.
+    /// Lockdown mode: `none`, `integrity` or `confidentiality`; `unknown` when it cannot be read, which is so
+    /// on a kernel without lockdown too.
     pub lockdown: String,
     /// `kernel.unprivileged_bpf_disabled`.
     pub unprivileged_bpf_disabled: Option<u32>,
@@ -207,7 +208,7 @@ fn effective() -> CapabilitySet {
 fn lockdown() -> String {
     let modes = pseudofs::lockdown().unwrap_or_default();
     let chosen = modes.split(['[', ']']).nth(1);
-    chosen.unwrap_or("none").to_owned()
+    chosen.unwrap_or("unknown").to_owned()
 }
 
 fn number(path: &str) -> Option<u32> {

@@ -45,7 +45,10 @@ const STAGE: &str = "probe";
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// Capabilities are missing.
-    #[error("{0} missing: run vor as root, or give its file the capabilities with setcap")]
+    #[error(
+        "{0} missing: run vor as root, or give its file what it needs: \
+         setcap cap_bpf,cap_perfmon,cap_dac_read_search,cap_sys_ptrace+ep, and cap_sys_admin where tracefs is not mounted"
+    )]
     Privilege(String),
     /// The kernel does not describe its types.
     #[error(

@@ -55,6 +55,20 @@ static void out_writev(int fd, struct text head, struct text body)
     all(writev(fd, parts, 2), head.len + body.len, "writev");
 }
 
+static ssize_t in_preadv2(int fd, char *buf, size_t room)
+{
+    struct iovec parts[] = { { buf, 10 }, { buf + 10, room - 10 } };
+
+    return preadv2(fd, parts, 2, -1, 0);
+}
+
+static void out_pwritev2(int fd, struct text head, struct text body)
+{
+    struct iovec parts[] = { { head.at, head.len }, { body.at, body.len } };
+
+    all(pwritev2(fd, parts, 2, -1, 0), head.len + body.len, "pwritev2");
+}
+
 static ssize_t in_recv(int fd, char *buf, size_t room)
 {
     return recv(fd, buf, room, 0);
@@ -161,7 +175,7 @@ static const struct way {
     { "recv", in_recv, out_send },          { "recvfrom", in_recvfrom, out_sendto },
     { "recvmsg", in_recvmsg, out_sendmsg }, { "recvmmsg", in_recvmmsg, out_sendmmsg },
     { "sendfile", in_read, out_sendfile },  { "splice", in_read, out_splice },
-    { "peek", in_peek, out_write },
+    { "peek", in_peek, out_write },         { "preadv2", in_preadv2, out_pwritev2 },
 };
 
 static const struct way *way;

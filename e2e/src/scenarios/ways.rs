@@ -7,8 +7,10 @@ use crate::ports;
 use crate::scenario::{Expected, Scenario};
 use crate::scene::Scene;
 
-const WAYS: [&str; 9] =
-    ["read", "readv", "recv", "recvfrom", "recvmsg", "recvmmsg", "sendfile", "splice", "peek"];
+const WAYS: [&str; 10] = [
+    "read", "readv", "preadv2", "recv", "recvfrom", "recvmsg", "recvmmsg", "sendfile", "splice",
+    "peek",
+];
 
 pub(super) fn list() -> Vec<Scenario> {
     let scenario = |way: &'static str| {

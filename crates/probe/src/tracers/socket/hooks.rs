@@ -51,6 +51,8 @@ pub(super) const SYSCALL: &[Hook] = &[
     call("socket_sendto", "sys_exit_sendto"),
     call("socket_readv", "sys_exit_readv"),
     call("socket_writev", "sys_exit_writev"),
+    call("socket_readv", "sys_exit_preadv2"),
+    call("socket_writev", "sys_exit_pwritev2"),
     call("socket_recvmsg", "sys_exit_recvmsg"),
     call("socket_sendmsg", "sys_exit_sendmsg"),
     call("socket_recvmmsg", "sys_exit_recvmmsg"),
