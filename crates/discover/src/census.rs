@@ -13,6 +13,7 @@ use vor_exe::Executables;
 use vor_health::{Board, Counter, Verdict};
 use vor_model::{Language, Life, LifeEvent, Process, ProcessKey};
 
+use crate::access;
 use crate::language::{self, Evidence};
 use crate::ports::Listening;
 use crate::proc::{self, Environment, Seen, Unseen};
@@ -25,7 +26,7 @@ const UNIT: &str = "discover";
 /// Programs whose facts are remembered.
 const MAX_EXECUTABLES: usize = 256;
 
-/// Listings after which nobody expects a process to load its runtime any more: a minute, by default.
+/// Listings after which nobody expects a process to load its runtime any more: a minute or more, by default.
 const LISTINGS_UNTIL_SETTLED: u8 = 12;
 
 pub(crate) struct Census<F> {
@@ -38,6 +39,10 @@ pub(crate) struct Census<F> {
     ancestor: Option<ProcessKey>,
     own_pid: u32,
     own_exe: Option<Arc<Path>>,
+    /// Events told since the start.
+    told: u64,
+    /// Processes whose program could not be seen when all were listed last.
+    denied: usize,
     board: Arc<Board>,
     counters: Counters,
 }
@@ -47,6 +52,7 @@ struct Counters {
     applied: Counter,
     /// The process ended before it could be looked at.
     vanished: Counter,
+    listings: Counter,
     processes: Counter,
     targets: Counter,
 }
@@ -80,33 +86,44 @@ impl<F: Fn(Event)> Census<F> {
             ancestor,
             own_pid: std::process::id(),
             own_exe: proc::seen(std::process::id()).ok().map(|own| own.exe),
+            told: 0,
+            denied: 0,
             board: Arc::clone(board),
             counters: Counters {
                 heard: board.counter(UNIT, "in"),
                 applied: board.counter(UNIT, "out"),
                 vanished: board.counter(UNIT, "lost.vanished"),
+                listings: board.counter(UNIT, "listings"),
                 processes: board.counter(UNIT, "processes"),
                 targets: board.counter(UNIT, "targets"),
             },
         }
     }
 
-    /// Compares with all processes that exist now.
-    pub(crate) fn list(&mut self) {
+    /// Whether the kernel side has told of any process since the start.
+    pub(crate) fn hears(&self) -> bool {
+        self.counters.heard.get() > 0
+    }
+
+    /// Compares with all processes that exist now. True when that told of something, which no life event had
+    /// done before.
+    pub(crate) fn list(&mut self) -> bool {
+        let told = self.told;
         let pids = match proc::pids() {
             Ok(pids) => pids,
             Err(error) => {
-                return self.report(Verdict::Failed(format!("cannot list /proc: {error}")));
+                self.report(Verdict::Failed(format!("cannot list /proc: {error}")));
+                return false;
             }
         };
         self.listening.begin();
         let mut seen = Vec::with_capacity(pids.len());
-        let mut forbidden = 0_usize;
+        let mut denied = 0_usize;
         for pid in pids.into_iter().filter(|pid| *pid != self.own_pid) {
             match proc::seen(pid) {
                 Ok(process) => seen.push(process),
                 Err(Unseen::Absent) => {}
-                Err(Unseen::Forbidden) => forbidden += 1,
+                Err(Unseen::Forbidden) => denied += 1,
             }
         }
         let alive: HashSet<ProcessKey> = seen.iter().map(|process| process.key).collect();
@@ -120,14 +137,20 @@ impl<F: Fn(Event)> Census<F> {
             self.compare(process);
         }
         self.listening.end();
-        self.report(if forbidden == 0 {
-            Verdict::Active
-        } else {
-            Verdict::Degraded(format!(
-                "{forbidden} processes deny a look at their program, which takes root with CAP_SYS_PTRACE"
-            ))
-        });
+        if denied != self.denied {
+            self.denied = denied;
+            tracing::debug!(
+                unit = UNIT,
+                processes = denied,
+                "processes deny a look at their program"
+            );
+        }
+        // Descendants of a process are known without.
+        let concerns = if self.criteria.family().is_some() { 0 } else { denied };
+        self.report(access::verdict(concerns));
+        self.counters.listings.inc();
         self.measure();
+        self.told > told
     }
 
     /// Takes in what the kernel side tells, in its order.
@@ -185,7 +208,7 @@ impl<F: Fn(Event)> Census<F> {
             self.end(other);
         }
         if let Some(chosen) = &child.chosen {
-            (self.tell)(Event::Found(chosen.target.clone()));
+            self.say(Event::Found(chosen.target.clone()));
         }
         self.rows.insert(key.pid, child);
     }
@@ -207,7 +230,7 @@ impl<F: Fn(Event)> Census<F> {
             // The pid belongs to another one already.
             self.rows.insert(key.pid, row);
         } else if row.chosen.is_some() {
-            (self.tell)(Event::Gone(key));
+            self.say(Event::Gone(key));
         }
     }
 
@@ -280,9 +303,9 @@ impl<F: Fn(Event)> Census<F> {
         // Told even when nothing changed: the kernel side lets go of a process at its exec.
         match (&before, &row.chosen) {
             (None, None) => {}
-            (None, Some(chosen)) => (self.tell)(Event::Found(chosen.target.clone())),
-            (Some(_), None) => (self.tell)(Event::Gone(row.key)),
-            (Some(_), Some(chosen)) => (self.tell)(Event::Renamed(chosen.target.clone())),
+            (None, Some(chosen)) => self.say(Event::Found(chosen.target.clone())),
+            (Some(_), None) => self.say(Event::Gone(row.key)),
+            (Some(_), Some(chosen)) => self.say(Event::Renamed(chosen.target.clone())),
         }
     }
 
@@ -342,11 +365,16 @@ impl<F: Fn(Event)> Census<F> {
                     Arc::make_mut(&mut target.process).language = language;
                     Arc::make_mut(&mut target.service).language = language;
                     chosen.target = target.clone();
-                    (self.tell)(Event::Renamed(target));
+                    self.say(Event::Renamed(target));
                 }
             }
         }
         self.rows.insert(pid, row);
+    }
+
+    fn say(&mut self, event: Event) {
+        self.told += 1;
+        (self.tell)(event);
     }
 
     fn report(&self, verdict: Verdict) {

@@ -65,7 +65,8 @@ pub struct DiscoveryConfig {
     }])]
     pub default_exclude_instrument: Vec<Selector<Glob>>,
     /// How often all processes are listed, so that nothing is missed when the kernel's events are not to be
-    /// had. 0 means 5s.
+    /// had. While these events come and tell everything, the time to the next listing doubles each time, up to
+    /// 12 times this; a listing that finds something they did not tell puts it back. 0 means 5s.
     #[config(default = "5s", env = "DISCOVERY_POLL_INTERVAL")]
     pub poll_interval: Duration,
     /// Observes every process, whatever else is selected; the excluded ones stay excluded.

@@ -5,6 +5,7 @@
 //! wanted processes changes. One thread, which sleeps until something happens or the next listing of
 //! `/proc` is due; memory grows with the processes that exist and with nothing else.
 
+mod access;
 mod census;
 mod config;
 mod language;

@@ -15,6 +15,9 @@ use vor_model::ProcessKey;
 /// What the kernel adds to the path of a program whose file is gone.
 const DELETED: &[u8] = b" (deleted)";
 
+/// Flag of a kernel thread in field 9 of `/proc/PID/stat` (`PF_KTHREAD`, `linux/sched.h`).
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
 /// Who a process is and what it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
@@ -56,6 +59,9 @@ pub(crate) fn pids() -> ProcResult<Vec<u32>> {
 pub(crate) fn seen(pid: u32) -> Result<Seen, Unseen> {
     let process = open(pid).ok_or(Unseen::Absent)?;
     let stat = process.stat()?;
+    if stat.flags & KERNEL_THREAD != 0 {
+        return Err(Unseen::Absent);
+    }
     let exe = process.exe()?.into_os_string().into_vec();
     let exe = exe.strip_suffix(DELETED).unwrap_or(&exe);
     // The path is "/" while a container's first program is not there yet.

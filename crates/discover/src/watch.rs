@@ -17,6 +17,9 @@ use crate::select::Criteria;
 /// What a poll interval of 0 means.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How many times the interval a listing may wait while life events tell everything.
+const MAX_PATIENCE: u32 = 12;
+
 /// Events taken at once, so that what is read for one of them serves the others.
 const MAX_TURN: usize = 4096;
 
@@ -113,9 +116,11 @@ fn watch<F: Fn(Event)>(
     interval: Duration,
     stopped: &AtomicBool,
 ) {
+    let mut pause = interval;
     while !stopped.load(Ordering::Acquire) {
-        census.list();
-        let due = Instant::now() + interval;
+        let news = census.list();
+        pause = if census.hears() && !news { longer(pause, interval) } else { interval };
+        let due = Instant::now() + pause;
         while let Some(rest) = due.checked_duration_since(Instant::now()) {
             match life.recv_timeout(rest) {
                 Ok(first) => {
@@ -128,5 +133,25 @@ fn watch<F: Fn(Event)>(
                 return;
             }
         }
+    }
+}
+
+/// The pause after a listing that told nothing new: life events suffice, so the next one is less urgent.
+fn longer(pause: Duration, interval: Duration) -> Duration {
+    pause.saturating_mul(2).min(interval.saturating_mul(MAX_PATIENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_grow_rare_up_to_a_bound() {
+        let interval = Duration::from_secs(5);
+        let pauses = (0..6).scan(interval, |pause, _| {
+            *pause = longer(*pause, interval);
+            Some(pause.as_secs())
+        });
+        assert_eq!(pauses.collect::<Vec<_>>(), [10, 20, 40, 60, 60, 60]);
     }
 }

@@ -199,6 +199,22 @@ fn a_burst_of_short_lived_processes_leaves_nothing_behind() {
 }
 
 #[test]
+fn listings_grow_rare_when_events_tell_everything_and_still_find_what_they_do_not() {
+    let port = free_port();
+    let rig = Rig::start(&Rig::port(port), OFTEN);
+    rig::eventually(|| (rig.counter("listings") > 20).then_some(()));
+    rig.tell(ProcessKey::new(4_000_002, 10_000_000), LifeEvent::Exit);
+    rig.balanced(1);
+    let before = rig.counter("listings");
+    assert!(rig.silent(Duration::from_secs(2)));
+    // Without events there would be a hundred.
+    let listings = rig.counter("listings") - before;
+    assert!((2..20).contains(&listings), "{listings}");
+    let server = python_server(port, &[]);
+    rig.found(server.pid());
+}
+
+#[test]
 fn the_watch_ends_when_it_is_stopped_and_tells_nothing_more() {
     let port = free_port();
     let rig = Rig::start(&Rig::port(port), OFTEN);
