@@ -21,6 +21,22 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, or a machine on which vor cannot work.";
 
+/// The arguments with `-config`, as other agents spell it, written `--config`. Those of `vor exec` are left as
+/// they are: the program may have a `-config` of its own.
+pub(crate) fn with_two_dashes(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let args: Vec<_> = args.collect();
+    if args.get(1).is_some_and(|command| command == "exec") {
+        return args;
+    }
+    let spell = |arg: OsString| match arg.to_str() {
+        Some(text) if text == "-config" || text.starts_with("-config=") => {
+            format!("-{text}").into()
+        }
+        Some(_) | None => arg,
+    };
+    args.into_iter().map(spell).collect()
+}
+
 /// See what unmodified programs say to each other: their requests as spans and metrics.
 #[derive(Debug, Parser)]
 #[command(name = "vor", version = VERSION, after_long_help = EXAMPLES)]
@@ -147,5 +163,32 @@ impl SettingsArgs {
             value.clone().map(|value| Flag { name, path, value })
         };
         given.into_iter().filter_map(flag).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Cli {
+        let args = line.split(' ').map(OsString::from);
+        Cli::try_parse_from(with_two_dashes(args)).unwrap()
+    }
+
+    #[test]
+    fn config_may_be_written_with_one_dash() {
+        for line in ["vor -config a.yml", "vor -config=a.yml", "vor --config a.yml", "vor -c a.yml"]
+        {
+            assert_eq!(parsed(line).settings.config, Some(PathBuf::from("a.yml")), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_the_program_stays_as_it_is() {
+        for line in ["vor exec -- prog -config b.yml", "vor exec prog -config b.yml"] {
+            let Some(Command::Exec(args)) = parsed(line).command else { panic!("it is exec") };
+            assert_eq!(args.settings.config, None, "{line}");
+            assert_eq!(args.command, ["prog", "-config", "b.yml"], "{line}");
+        }
     }
 }

@@ -24,7 +24,7 @@ use wire::NothingToObserve;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(cli::with_two_dashes(std::env::args_os()));
     let command = cli.command.unwrap_or(Command::Run(cli.settings));
     dispatch(command).unwrap_or_else(|error| explain(&error))
 }
