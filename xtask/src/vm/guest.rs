@@ -8,6 +8,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
+    process::{Command, ExitStatus},
 };
 
 use anyhow::{Context, Result};
@@ -45,6 +46,10 @@ pub(crate) struct Guest<'a> {
     pub release: String,
 }
 
+/// An emulator may fail before the guest has begun (QEMU 7.2 aborts now and then in `msix_table_mmio_write`): so
+/// often it is started.
+const BOOTS: u32 = 3;
+
 /// Exit code of a guest that did not come to its end.
 const DIED: i32 = 255;
 
@@ -66,13 +71,38 @@ impl<'a> Guest<'a> {
         command: &[String],
         mut each: impl FnMut(&str),
     ) -> Result<i32> {
-        let virtme = self.repo.scratch().join("virtme-ng");
         let logs = self.repo.scratch().join("logs");
         fs::create_dir_all(&logs)?;
-        let mut console = File::create(logs.join(format!("{}-{log}.txt", self.name)))?;
+        let console = logs.join(format!("{}-{log}.txt", self.name));
+        for _ in 0..BOOTS {
+            let mut boot = self.boot(seconds, clock, programs, command);
+            let ended = follow(&mut boot, File::create(&console)?, &mut each)?;
+            if let Some(code) = ended.code {
+                return Ok(code);
+            }
+            say(format_args!(
+                "the guest did not come to its end ({}); see {}",
+                ended.status,
+                console.display()
+            ));
+            if ended.began {
+                break;
+            }
+        }
+        Ok(DIED)
+    }
+
+    /// The emulator. `timeout` leads a process group of its own and ends all of it; it is told when we end.
+    fn boot(
+        &self,
+        seconds: u32,
+        clock: Clock,
+        programs: &[PathBuf],
+        command: &[String],
+    ) -> Command {
+        let virtme = self.repo.scratch().join("virtme-ng");
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = path.to_string_lossy();
-        // `timeout` leads a process group of its own and ends all of it; it is told when we end.
         let mut boot = self.repo.program("setpriv");
         boot.args(["--pdeathsig", "TERM", "timeout", "--kill-after=5", &seconds.to_string()])
             .arg(virtme.join("bin/vng"))
@@ -83,28 +113,7 @@ impl<'a> Guest<'a> {
             .args(["--", &self.script(&path, programs, command)])
             .env("PYTHONPATH", &virtme)
             .env("PATH", format!("{}:{path}", virtme.join("bin").display()));
-        let mut inside = false;
-        let mut code = None;
-        let status = exec::all_lines(&mut boot, |line| {
-            let _ = writeln!(console, "{line}");
-            if line.starts_with("guest: kernel ") {
-                inside = true;
-            } else if let Some(exit) = line.strip_prefix("guest: exit ") {
-                inside = false;
-                code = exit.parse().ok();
-            } else if inside {
-                each(line);
-            }
-        })
-        .context("booting a virtual machine; `scripts/install vm` installs what it needs")?;
-        if code.is_none() {
-            say(format_args!(
-                "the guest did not come to its end ({status}); see {}/{}-{log}.txt",
-                logs.display(),
-                self.name
-            ));
-        }
-        Ok(code.unwrap_or(DIED))
+        boot
     }
 
     /// One shell line: the guest starts with an environment of its own.
@@ -121,6 +130,33 @@ impl<'a> Guest<'a> {
         words.extend(command.iter().map(|word| quoted(word)));
         words.join(" ")
     }
+}
+
+/// How a boot ended.
+struct Ended {
+    /// Whether the command was started.
+    began: bool,
+    /// Its exit code.
+    code: Option<i32>,
+    status: ExitStatus,
+}
+
+/// Runs the emulator: its console goes to a file, what the command prints to `each`.
+fn follow(boot: &mut Command, mut console: File, each: &mut impl FnMut(&str)) -> Result<Ended> {
+    let (mut began, mut inside, mut code) = (false, false, None);
+    let status = exec::all_lines(boot, |line| {
+        let _ = writeln!(console, "{line}");
+        if line.starts_with("guest: kernel ") {
+            (began, inside) = (true, true);
+        } else if let Some(exit) = line.strip_prefix("guest: exit ") {
+            inside = false;
+            code = exit.parse().ok();
+        } else if inside {
+            each(line);
+        }
+    })
+    .context("booting a virtual machine; `scripts/install vm` installs what it needs")?;
+    Ok(Ended { began, code, status })
 }
 
 fn quote(path: &Path) -> String {
