@@ -4,6 +4,7 @@
 //! What a signal sets for itself wins over what both share; headers are merged, name by name.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -195,6 +196,15 @@ pub enum Protocol {
     /// OTLP/HTTP in protobuf. `http/json` is understood and means the same, as in Beyla.
     #[serde(rename = "http/protobuf", alias = "http/json")]
     Http,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http/protobuf",
+        })
+    }
 }
 
 /// How requests are compressed.

@@ -131,7 +131,7 @@ impl Otlp {
         let protocol = target.protocol;
         let transport = Transport::new(target, self.about.version)
             .map_err(|problem| StartError::Setting { key, problem })?;
-        tracing::info!(unit = stage, endpoint = transport.uri(), ?protocol, "sending");
+        tracing::info!(unit = stage, endpoint = transport.uri(), %protocol, "sending");
         from.board().judge(stage, Verdict::Active);
         Ok(Courier::new(stage, from.board(), transport, backoff))
     }
