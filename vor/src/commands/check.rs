@@ -34,8 +34,10 @@ pub(crate) fn check(args: &CheckArgs, out: &mut dyn Write) -> anyhow::Result<Exi
     Ok(if can_run { ExitCode::SUCCESS } else { ExitCode::from(USAGE) })
 }
 
-const CANNOT: &str = "vor cannot observe programs here: see what is missing above. It needs root or the capabilities \
-                      BPF and PERFMON,\na kernel with type information (BTF), and one door that opens.";
+const CANNOT: &str = "vor cannot observe programs here: see what is missing above. It needs root or capabilities,\n\
+                      a kernel with type information (BTF), and one door that opens. The capabilities: CAP_BPF and\n\
+                      CAP_PERFMON to load programs, CAP_DAC_READ_SEARCH to read tracefs, CAP_SYS_PTRACE to look at\n\
+                      other users' processes, CAP_SYS_ADMIN only where tracefs is mounted nowhere.";
 
 struct Page<'a> {
     out: &'a mut dyn Write,
@@ -62,11 +64,7 @@ impl Page<'_> {
         self.line("task storage", &report.task_storage, "nothing works")?;
         self.line("tracefs", &report.tracefs, "the doors kprobe and syscall stay closed")?;
         self.line("kprobes", &report.kprobes, "the door kprobe stays closed")?;
-        self.line(
-            "writing to programs",
-            &report.probe_write_user,
-            "no trace context inside encrypted traffic",
-        )?;
+        self.line("writing to programs (not used by this version)", &report.probe_write_user, "")?;
         writeln!(self.out, "\ndoors, cheapest first:")?;
         for found in &report.doors {
             let taken = if found.taken { "  <- taken" } else { "" };
