@@ -244,77 +244,80 @@ fn only_opentelemetrys_own_variables_count_in_milliseconds() {
     assert!(refused("", &[("OTEL_EBPF_BATCH_TIMEOUT", "1500")]).contains("has no unit"));
 }
 
+/// A file, a variable, and the beginning of what is said of them.
+const WRONG: &[(&str, &str, &str)] = &[
+    (
+        "open_port: x",
+        "",
+        "vor.yml:1: open_port: \"x\" is not a port from 1 to 65535, write ports such as 80,443,8000-8999",
+    ),
+    (
+        "",
+        "VOR_OPEN_PORT=9-8",
+        "environment VOR_OPEN_PORT: open_port: the range 9-8 ends before it begins",
+    ),
+    (
+        "open_port: [80]",
+        "",
+        "vor.yml:1: open_port: expected ports such as 80,443,8000-8999, found a list",
+    ),
+    (
+        "\nebpf:\n  batch_length: many",
+        "",
+        "vor.yml:3: ebpf.batch_length: expected a whole number from 0 to 65535, found \"many\"",
+    ),
+    (
+        "ebpf: { batch_length: 65536 }",
+        "",
+        "vor.yml:1: ebpf.batch_length: expected a whole number from 0 to 65535, found \"65536\"",
+    ),
+    (
+        "ebpf:\n  batch_timeout: 30",
+        "",
+        "vor.yml:2: ebpf.batch_timeout: 30 has no unit, write for example 30s or 30ms",
+    ),
+    (
+        "",
+        "BEYLA_HIGH_REQUEST_VOLUME=maybe",
+        "environment BEYLA_HIGH_REQUEST_VOLUME: ebpf.high_request_volume: expected true or false, found \"maybe\"",
+    ),
+    (
+        "ebpf: { door: kprob }",
+        "",
+        "vor.yml:1: ebpf.door: expected one of auto, fentry, kprobe; did you mean kprobe?, found \"kprob\"",
+    ),
+    ("ebpf: 5", "", "vor.yml:1: ebpf: expected a section with keys, found \"5\""),
+    ("[a]", "", "vor.yml:1: settings: expected a section with keys, found a list"),
+    (
+        "ebpf:\n  services:\n  - name: a\n    open_prots: 1",
+        "",
+        "vor.yml:4: ebpf.services[0]: unknown key \"open_prots\"; did you mean open_ports?",
+    ),
+    (
+        "ebpf:\n  services:\n  - open_ports: 1",
+        "",
+        "vor.yml:3: ebpf.services[0]: the key name is missing, found a section",
+    ),
+    (
+        "ebpf:\n  services:\n  - name: a\n    open_ports: 0",
+        "",
+        "vor.yml:4: ebpf.services[0].open_ports: \"0\" is not a port",
+    ),
+    (
+        "ebpf: { services: 5 }",
+        "",
+        "vor.yml:1: ebpf.services[0]: expected a section with keys, found \"5\"",
+    ),
+    (
+        "otel_traces_export: { arg: half }",
+        "",
+        "vor.yml:1: otel_traces_export.arg: expected a number, found \"half\"",
+    ),
+];
+
 #[test]
 fn a_wrong_value_is_named_with_its_path_its_origin_and_what_is_expected() {
-    for (yaml, env, expected) in [
-        (
-            "open_port: x",
-            "",
-            "vor.yml:1: open_port: \"x\" is not a port from 1 to 65535, write ports such as 80,443,8000-8999",
-        ),
-        (
-            "",
-            "VOR_OPEN_PORT=9-8",
-            "environment VOR_OPEN_PORT: open_port: the range 9-8 ends before it begins",
-        ),
-        (
-            "open_port: [80]",
-            "",
-            "vor.yml:1: open_port: expected ports such as 80,443,8000-8999, found a list",
-        ),
-        (
-            "\nebpf:\n  batch_length: many",
-            "",
-            "vor.yml:3: ebpf.batch_length: expected a whole number from 0 to 65535, found \"many\"",
-        ),
-        (
-            "ebpf: { batch_length: 65536 }",
-            "",
-            "vor.yml:1: ebpf.batch_length: expected a whole number from 0 to 65535, found \"65536\"",
-        ),
-        (
-            "ebpf:\n  batch_timeout: 30",
-            "",
-            "vor.yml:2: ebpf.batch_timeout: 30 has no unit, write for example 30s or 30ms",
-        ),
-        (
-            "",
-            "BEYLA_HIGH_REQUEST_VOLUME=maybe",
-            "environment BEYLA_HIGH_REQUEST_VOLUME: ebpf.high_request_volume: expected true or false, found \"maybe\"",
-        ),
-        (
-            "ebpf: { door: kprob }",
-            "",
-            "vor.yml:1: ebpf.door: expected one of auto, fentry, kprobe; did you mean kprobe?, found \"kprob\"",
-        ),
-        ("ebpf: 5", "", "vor.yml:1: ebpf: expected a section with keys, found \"5\""),
-        ("[a]", "", "vor.yml:1: settings: expected a section with keys, found a list"),
-        (
-            "ebpf:\n  services:\n  - name: a\n    open_prots: 1",
-            "",
-            "vor.yml:4: ebpf.services[0]: unknown key \"open_prots\"; did you mean open_ports?",
-        ),
-        (
-            "ebpf:\n  services:\n  - open_ports: 1",
-            "",
-            "vor.yml:3: ebpf.services[0]: the key name is missing, found a section",
-        ),
-        (
-            "ebpf:\n  services:\n  - name: a\n    open_ports: 0",
-            "",
-            "vor.yml:4: ebpf.services[0].open_ports: \"0\" is not a port",
-        ),
-        (
-            "ebpf: { services: 5 }",
-            "",
-            "vor.yml:1: ebpf.services[0]: expected a section with keys, found \"5\"",
-        ),
-        (
-            "otel_traces_export: { arg: half }",
-            "",
-            "vor.yml:1: otel_traces_export.arg: expected a number, found \"half\"",
-        ),
-    ] {
+    for (yaml, env, expected) in WRONG {
         let env: Vec<_> = env.split_once('=').into_iter().collect();
         let message = refused(yaml, &env);
         assert!(message.starts_with(expected), "{message}\ninstead of\n{expected}");
