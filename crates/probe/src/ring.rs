@@ -2,7 +2,7 @@
 //! One thread drains all rings.
 //!
 //! In: records of every loaded unit. Out: batches of captures for the pipeline, process events for discovery;
-//! neither is waited for: what finds a full queue is dropped and counted.
+//! neither is waited for: what finds no room for long is dropped and counted.
 //! The kernel side does not wake the reader, because that would cost the observed program; the thread looks by
 //! itself, often while records come and rarely while none do. A ring past its high-water mark does wake it.
 
@@ -19,6 +19,7 @@ use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 use vor_health::{Board, Counter};
 use vor_model::{Captured, Life};
 
@@ -28,6 +29,8 @@ use crate::tracers::{DecodeError, Unit};
 const BUSY: Duration = Duration::from_millis(5);
 /// Longest time between two looks. A wake-up costs about 5,000 instructions.
 const IDLE: Duration = Duration::from_millis(50);
+/// Batches' worth of captures that wait here for room in the queue.
+const KEPT: usize = 8;
 /// What a wake-up is about.
 const RING: epoll::EventData = epoll::EventData::new_u64(0);
 const STOP: epoll::EventData = epoll::EventData::new_u64(1);
@@ -129,6 +132,9 @@ fn drain(
         let stop = wait(&wakes, pause)?;
         let taken = look(&buffers, &sinks)?;
         if stop {
+            for sink in &sinks {
+                sink.borrow_mut().finish();
+            }
             return Ok(());
         }
         pause = if taken { BUSY } else { (pause * 2).min(IDLE) };
@@ -195,10 +201,30 @@ impl Sink {
         if self.batch.is_empty() {
             return;
         }
-        let n = u64::try_from(self.batch.len()).unwrap_or(u64::MAX);
+        let n = count(&self.batch);
         match self.outlets.captures.try_send(mem::take(&mut self.batch)) {
             Ok(()) => self.counts.given.add(n),
-            Err(_full_or_gone) => self.counts.full.add(n),
+            // Small batches fill the queue too: what is here goes with what comes next.
+            Err(TrySendError::Full(batch)) if batch.len() < KEPT * self.outlets.batch_length => {
+                self.batch = batch;
+            }
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => self.counts.full.add(n),
         }
     }
+
+    /// Hands on what is left. Waits for room: the pipeline takes captures until this thread has ended.
+    fn finish(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let n = count(&self.batch);
+        match self.outlets.captures.blocking_send(mem::take(&mut self.batch)) {
+            Ok(()) => self.counts.given.add(n),
+            Err(_gone) => self.counts.full.add(n),
+        }
+    }
+}
+
+fn count(batch: &[Captured]) -> u64 {
+    u64::try_from(batch.len()).unwrap_or(u64::MAX)
 }
