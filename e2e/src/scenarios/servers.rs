@@ -15,6 +15,9 @@ use crate::until::until;
 use crate::vor::Settings;
 use crate::web::{self, Talk};
 
+/// Workers of the pool.
+const POOL: usize = 4;
+
 pub(super) fn list() -> Vec<Scenario> {
     vec![
         Scenario::new("python-http-server", python_http_server).needs(&["python3"]).smoke(),
@@ -24,7 +27,7 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::new("go-server", go_server).needs(&["web"]).smoke(),
         Scenario::new("epoll-server", epoll_server).smoke(),
         Scenario::new("io-uring-server", io_uring_server).tcp_level().smoke(),
-        Scenario::new("prefork-pool", |scene| prefork(scene, &["pool", "4"])).smoke(),
+        Scenario::new("prefork-pool", |scene| prefork(scene, &["pool", &POOL.to_string()])).smoke(),
         Scenario::new("prefork-each", |scene| prefork(scene, &["each"])).smoke(),
         Scenario::new("unix-socket", unix_socket).needs(&["curl"]).smoke(),
         Scenario::new("ipv6", ipv6).smoke(),
@@ -65,13 +68,13 @@ fn python_http_server(scene: &mut Scene<'_>) -> Result<Expected> {
     Ok(Expected::server(3))
 }
 
-/// The children of a process, once it has some.
-fn children(scene: &Scene<'_>, pid: u32) -> Result<Vec<u32>> {
+/// The children of a process, once it has so many.
+fn children(scene: &Scene<'_>, pid: u32, count: usize) -> Result<Vec<u32>> {
     let mut found = Vec::new();
-    until(format!("children of {pid}"), scene.limit(), || {
+    until(format!("{count} children of {pid}"), scene.limit(), || {
         let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
         found = list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-        Ok(!found.is_empty())
+        Ok(found.len() == count)
     })?;
     Ok(found)
 }
@@ -82,7 +85,7 @@ fn nginx_server(scene: &mut Scene<'_>) -> Result<Expected> {
     let block = format!("server {{ listen 127.0.0.1:{port}; root .; }}");
     let command = shop::nginx(scene.dir(), &block)?;
     let master = scene.serve(command, port)?;
-    let workers = children(scene, master.pid)?;
+    let workers = children(scene, master.pid, 1)?;
     scene.observe(&Settings::port(port), &workers)?;
     let mut talk = Talk::to(port)?;
     for _ in 0..5 {
@@ -104,7 +107,7 @@ fn nginx_proxy(scene: &mut Scene<'_>) -> Result<Expected> {
     );
     let command = shop::nginx(scene.dir(), &block)?;
     let master = scene.serve(command, front)?;
-    let mut pids = children(scene, master.pid)?;
+    let mut pids = children(scene, master.pid, 1)?;
     pids.push(server.pid);
     scene.observe(
         &Settings::port(front).with("BEYLA_OPEN_PORT", format!("{front},{back}")),
@@ -187,7 +190,7 @@ fn prefork(scene: &mut Scene<'_>, how: &[&str]) -> Result<Expected> {
     let parent = scene.serve(command, port)?;
     let mut pids = vec![parent.pid];
     if how.contains(&"pool") {
-        pids.extend(children(scene, parent.pid)?);
+        pids.extend(children(scene, parent.pid, POOL)?);
     }
     scene.observe(&Settings::port(port), &pids)?;
     for n in 0..12 {
