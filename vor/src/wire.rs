@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
@@ -107,11 +107,15 @@ impl Agent {
         }
         let spans = tokio::spawn(spans(batches, assemble, chain, outlet));
 
-        let observe = observe(services, probe.handle(), whom);
+        let (first, found) = sync_channel(1);
+        let observe = observe(services, probe.handle(), whom, first);
         let discover = Discover::start(criteria, &discovery, lives, observe, Arc::clone(&board))?;
         match whom {
             Whom::Selected => drop(tokio::spawn(speak_if_nothing_is_found(board))),
-            Whom::Family { pid, .. } => wait_until_observed(&probe.handle(), *pid)?,
+            // The ancestor: it exists, and none of its descendants does.
+            Whom::Family { .. } => found
+                .recv_timeout(ADMISSION)
+                .context("the kernel side did not begin to observe the program in time")?,
         }
         Ok(Self { probe, discover, spans, exporters, shutdown_timeout })
     }
@@ -234,11 +238,13 @@ fn mode(next: Next) -> Mode {
     }
 }
 
-/// Carries what discovery finds to the kernel side and to the names of services.
+/// Carries what discovery finds to the kernel side and to the names of services; tells `first` when the first
+/// process is observed.
 fn observe(
     services: Arc<Services>,
     probe: vor_probe::Handle,
     whom: &Whom,
+    first: SyncSender<()>,
 ) -> impl Fn(Event) + Send + use<> {
     let descend = match whom {
         Whom::Selected => Descend::No,
@@ -254,6 +260,8 @@ fn observe(
             if !admit(&services, &probe, &target) {
                 return;
             }
+            // Nobody waits for the later ones.
+            let _ = first.try_send(());
             let Target { process, service } = &target;
             info!(
                 pid = process.key.pid,
@@ -273,19 +281,6 @@ fn observe(
             debug!(pid = process.pid, "gone");
         }
     }
-}
-
-/// Returns when what the process does from now on is seen.
-fn wait_until_observed(probe: &vor_probe::Handle, pid: u32) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    while begun.elapsed() < ADMISSION {
-        let process = vor_discover::process_key(pid).context("the program's process is gone")?;
-        if probe.exchanges(process).is_some() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    bail!("the kernel side did not begin to observe the program in time")
 }
 
 /// A selection that matches nothing is usually a mistake.

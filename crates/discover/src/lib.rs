@@ -19,7 +19,6 @@ mod watch;
 
 pub use config::{DiscoveryConfig, Selector};
 pub use pattern::{Glob, Regexp};
-pub use proc::key as process_key;
 pub use resource::ResourceAttributes;
 pub use select::{Criteria, RootSettings};
 pub use watch::{Discover, DiscoverError, Event, Handle, Target};

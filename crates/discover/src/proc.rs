@@ -76,8 +76,7 @@ pub(crate) fn seen(pid: u32) -> Result<Seen, Unseen> {
 }
 
 /// The key of the process `pid`, while it exists.
-#[must_use]
-pub fn key(pid: u32) -> Option<ProcessKey> {
+pub(crate) fn key(pid: u32) -> Option<ProcessKey> {
     open(pid)?.stat().ok().map(|stat| key_of(pid, stat.starttime))
 }
 
