@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vor_exe::Executables;
-use vor_health::{Board, Counter, Verdict};
+use vor_health::{Board, Counter, Verdict, count};
 use vor_model::{Language, Life, LifeEvent, Process, ProcessKey};
 
 use crate::access;
@@ -390,7 +390,6 @@ impl<F: Fn(Event)> Census<F> {
     }
 
     fn measure(&self) {
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         self.counters.processes.set(count(self.rows.len()));
         let targets = self.rows.values().filter(|row| row.chosen.is_some()).count();
         self.counters.targets.set(count(targets));

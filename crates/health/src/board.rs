@@ -34,6 +34,12 @@ impl Counter {
     }
 }
 
+/// How many of something there are, as counters take it.
+#[must_use]
+pub fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
 /// One counter's name and value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {

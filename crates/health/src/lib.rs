@@ -6,5 +6,5 @@
 mod board;
 mod verdict;
 
-pub use board::{Board, Counter, Reading};
+pub use board::{Board, Counter, Reading, count};
 pub use verdict::Verdict;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use vor_health::{Board, Counter};
+use vor_health::{Board, Counter, count};
 
 use crate::{Stage, now};
 
@@ -49,10 +49,6 @@ impl<T> Chain<T> {
         self.given.add(count(batch.len()));
         self.dropped.add(count(before.saturating_sub(batch.len())));
     }
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Outlet {
 }
 
 fn count(batch: &Batch) -> u64 {
-    u64::try_from(batch.len()).unwrap_or(u64::MAX)
+    vor_health::count(batch.len())
 }
 
 /// Where one exporter finds its spans. What is left in it when it is dropped counts as `lost.gone`.

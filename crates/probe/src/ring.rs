@@ -20,7 +20,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
-use vor_health::{Board, Counter};
+use vor_health::{Board, Counter, count};
 use vor_model::{Captured, Life};
 
 use crate::tracers::{DecodeError, Unit};
@@ -201,7 +201,7 @@ impl Sink {
         if self.batch.is_empty() {
             return;
         }
-        let n = count(&self.batch);
+        let n = count(self.batch.len());
         match self.outlets.captures.try_send(mem::take(&mut self.batch)) {
             Ok(()) => self.counts.given.add(n),
             // Small batches fill the queue too: what is here goes with what comes next.
@@ -217,14 +217,10 @@ impl Sink {
         if self.batch.is_empty() {
             return;
         }
-        let n = count(&self.batch);
+        let n = count(self.batch.len());
         match self.outlets.captures.blocking_send(mem::take(&mut self.batch)) {
             Ok(()) => self.counts.given.add(n),
             Err(_gone) => self.counts.full.add(n),
         }
     }
-}
-
-fn count(batch: &[Captured]) -> u64 {
-    u64::try_from(batch.len()).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use tokio::time::{Instant, sleep_until};
-use vor_health::Counter;
+use vor_health::{Counter, count};
 use vor_model::Mono;
 use vor_pipeline::{Closing, Meter, clock, now};
 
@@ -141,8 +141,4 @@ impl Reply for ExportMetricsServiceResponse {
         let partial = self.partial_success.unwrap_or_default();
         (partial.rejected_data_points, partial.error_message)
     }
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }

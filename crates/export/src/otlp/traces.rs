@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use vor_health::{Board, Counter};
+use vor_health::{Board, Counter, count};
 use vor_pipeline::{Batch, Closing, Inbox, clock};
 
 use super::FLUSH_LIMIT;
@@ -193,8 +193,4 @@ impl Reply for ExportTraceServiceResponse {
         let partial = self.partial_success.unwrap_or_default();
         (partial.rejected_spans, partial.error_message)
     }
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }

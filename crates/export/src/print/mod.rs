@@ -164,7 +164,7 @@ async fn print(
 async fn count(mut inbox: Inbox, mut output: Output, board: Arc<Board>) {
     let counted = board.counter("print", "out");
     while let Some(batch) = inbox.recv().await {
-        counted.add(u64::try_from(batch.len()).unwrap_or(u64::MAX));
+        counted.add(vor_health::count(batch.len()));
     }
     if let Err(error) = writeln!(output.writer, "{} spans", counted.get()) {
         tracing::warn!(unit = "print", %error, "the number of spans is not printed");

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
-use vor_health::{Board, Counter};
+use vor_health::{Board, Counter, count};
 use vor_model::semconv::{CLIENT_ADDRESS, SERVER_ADDRESS, SERVER_PORT};
 use vor_model::{
     Captured, ConnId, Done, Exchange, Message, Mono, Origin, Service, Side, Span, SpanId, TraceId,
@@ -367,8 +367,4 @@ fn strongest(a: Next, b: Next) -> Next {
         (Next::Messages, _) | (_, Next::Messages) => Next::Messages,
         (Next::Same, Next::Same) => Next::Same,
     }
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
