@@ -256,7 +256,7 @@ fn turns_out(command: &mut Command, language: Language) {
     }
 }
 
-fn built(dir: &Path, source: (&str, &str), compiler: &str, args: &[&str]) -> Option<Command> {
+fn built(dir: &Path, source: (&str, &str), compiler: &str, args: &[&str]) -> Command {
     fs::write(dir.join(source.0), source.1).unwrap();
     let status = Command::new(compiler)
         .args(args)
@@ -264,12 +264,9 @@ fn built(dir: &Path, source: (&str, &str), compiler: &str, args: &[&str]) -> Opt
         .current_dir(dir)
         .env("GOCACHE", dir.join("cache"))
         .status();
-    let Ok(status) = status else {
-        eprintln!("skipped: there is no {compiler}");
-        return None;
-    };
-    assert!(status.success(), "{compiler}");
-    Some(Command::new(dir.join("prog")))
+    let built = status.is_ok_and(|status| status.success());
+    assert!(built, "{compiler} {args:?}: failed, or not there: scripts/install check");
+    Command::new(dir.join("prog"))
 }
 
 #[test]
@@ -285,9 +282,7 @@ fn the_language_of_compiled_programs_is_known() {
         (("a.rs", rust), "rustc", &["-o", "prog"], Language::Rust),
         (("a.rs", rust), "rustc", &["-C", "strip=symbols", "-O", "-o", "prog"], Language::Rust),
     ] {
-        if let Some(mut command) = built(dir.path(), source, compiler, args) {
-            turns_out(&mut command, expected);
-        }
+        turns_out(&mut built(dir.path(), source, compiler, args), expected);
     }
 }
 
@@ -304,12 +299,7 @@ fn the_language_of_interpreted_programs_is_known() {
         ("php", &["-r", "sleep(60);"], Language::Php),
     ] {
         let mut command = Command::new(program);
-        let command = command.args(args).current_dir(dir.path());
-        if Command::new(program).arg("--version").output().is_err() {
-            eprintln!("skipped: there is no {program}");
-            continue;
-        }
-        turns_out(command, expected);
+        turns_out(command.args(args).current_dir(dir.path()), expected);
     }
 }
 
@@ -317,11 +307,8 @@ fn the_language_of_interpreted_programs_is_known() {
 fn a_runtime_under_another_name_is_known_by_what_it_is() {
     let dir = TempDir::new().unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let Some(node) = std::env::split_paths(&path).map(|dir| dir.join("node")).find(|p| p.exists())
-    else {
-        eprintln!("skipped: there is no node");
-        return;
-    };
+    let node = std::env::split_paths(&path).map(|dir| dir.join("node")).find(|p| p.exists());
+    let node = node.expect("there is no node; see scripts/install check");
     let exe = dir.path().join("shop");
     rig::copy(&node, &exe);
     let mut command = Command::new(&exe);
