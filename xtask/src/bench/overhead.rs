@@ -211,8 +211,8 @@ impl Measured {
                 say(line);
                 measured.line(line);
             })?;
-        if let Some(why) = measured.facts.get("vor-failed") {
-            bail!("vor ended: {why}");
+        if let Some(why) = measured.facts.get("failed") {
+            bail!("{why}");
         }
         if code != 0 {
             bail!("measuring {mode} ended with {code}");
