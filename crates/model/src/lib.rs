@@ -6,6 +6,7 @@
 
 pub mod attrs;
 pub mod capture;
+pub mod flow;
 pub mod metric;
 pub mod net;
 pub mod process;
@@ -17,8 +18,9 @@ pub mod trace;
 
 pub use attrs::{Attrs, Key, Value};
 pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin};
+pub use flow::{Flow, FlowEnd, FlowKey, Initiator, Passage};
 pub use metric::{Exemplar, Exponential, Family, Histogram, Measure, Point};
-pub use net::{ConnId, Connection, Endpoint, Side, Transport};
+pub use net::{ConnId, Connection, Endpoint, Side, Transport, Workload};
 pub use process::{Language, Process, ProcessKey};
 pub use service::Service;
 pub use span::{Done, Headline, Kind, Operation, Span, Status};

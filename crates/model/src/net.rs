@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::attrs::Attrs;
+
 /// One connection of one socket, never reused while vor runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
@@ -110,4 +112,15 @@ impl Connection {
     pub const fn server(&self, side: Side) -> &Endpoint {
         self.client(side.other())
     }
+}
+
+/// What stands behind an address or a process: a pod, a service, a node, a host with a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// The name by which people know it.
+    pub name: Arc<str>,
+    /// Its namespace, empty when it has none.
+    pub namespace: Arc<str>,
+    /// Everything else that is known of it (`k8s.*`, `container.*`, …).
+    pub attrs: Attrs,
 }

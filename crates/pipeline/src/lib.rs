@@ -13,12 +13,13 @@ mod outlet;
 mod sample;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
 use vor_health::Board;
-use vor_model::{Clock, Mono};
+use vor_model::{Clock, Mono, ProcessKey, Workload};
 
 pub use assemble::{Assemble, Judge, Services};
 pub use chain::Chain;
@@ -32,6 +33,15 @@ pub trait Stage<T>: Send {
     fn name(&self) -> &'static str;
     /// May edit, drop and add; never blocks.
     fn apply(&mut self, batch: &mut Vec<T>);
+}
+
+/// Names for addresses and processes. Stages ask it for every span and flow, so it answers from a snapshot
+/// that somebody else keeps fresh; it never waits.
+pub trait Directory: Send + Sync {
+    /// Who has this address now, as far as is known.
+    fn at(&self, ip: IpAddr) -> Option<Arc<Workload>>;
+    /// Whose this process is (a pod, a container), as far as is known.
+    fn of(&self, process: ProcessKey) -> Option<Arc<Workload>>;
 }
 
 /// Where spans and metrics leave. The composition root calls [`Exporter::start`] once and runs the task.

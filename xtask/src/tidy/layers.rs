@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vor-pipeline", &["vor-model", "vor-protocol", "vor-health", "vor-config"]),
     ("vor-discover", &["vor-model", "vor-exe", "vor-health", "vor-config"]),
     ("vor-probe", &["vor-model", "vor-protocol", "vor-exe", "vor-health", "vor-config"]),
+    ("vor-enrich", &["vor-model", "vor-pipeline", "vor-health", "vor-config"]),
     ("vor-export", &["vor-model", "vor-pipeline", "vor-health", "vor-config"]),
     (
         "vor",
@@ -25,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "vor-pipeline",
             "vor-discover",
             "vor-probe",
+            "vor-enrich",
             "vor-export",
         ],
     ),
@@ -37,11 +39,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("anyhow", &["vor", "vor-e2e", "xtask"]),
     ("clap", &["vor", "vor-e2e", "xtask"]),
     ("gimli", &["vor-exe"]),
+    ("hickory-resolver", &["vor-enrich"]),
     ("hyper", &["vor-export", "vor-e2e"]),
+    ("kube", &["vor-enrich"]),
     ("libbpf-rs", &["vor-probe"]),
     ("libbpf-sys", &["vor-probe"]),
     ("object", &["vor-exe", "vor-probe"]),
-    ("tonic", &["vor-export", "vor-e2e"]),
+    ("tonic", &["vor-enrich", "vor-export", "vor-e2e"]),
 ];
 
 pub(crate) fn check(packages: &[Package]) -> Vec<String> {

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Network flows: packets of one kind that passed one place, counted together.
+
+use std::net::IpAddr;
+
+use crate::attrs::Attrs;
+use crate::process::ProcessKey;
+use crate::time::Interval;
+
+/// What makes packets belong to one flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    /// The network namespace (inode number) of the interface.
+    pub netns: u32,
+    /// The interface's index in its namespace.
+    pub iface: u32,
+    /// Which way the packets passed the interface.
+    pub passage: Passage,
+    /// IP protocol number (IANA).
+    pub protocol: u8,
+    /// Where the packets come from.
+    pub src: FlowEnd,
+    /// Where they go to.
+    pub dst: FlowEnd,
+}
+
+/// One end of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowEnd {
+    /// IPv4 is never written as mapped IPv6.
+    pub ip: IpAddr,
+    /// Port of TCP, UDP or SCTP; 0 for other protocols.
+    pub port: u16,
+}
+
+/// Which way a packet passes an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Passage {
+    /// It comes in.
+    Ingress,
+    /// It goes out.
+    Egress,
+}
+
+/// Who began the conversation that a flow is one half of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Initiator {
+    /// The end where this flow's packets come from.
+    Src,
+    /// The end where they go to.
+    Dst,
+}
+
+/// Packets of one flow since it was last reported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flow {
+    /// Which flow.
+    pub key: FlowKey,
+    /// Bytes on the wire, link-layer headers included, corrected for segmentation offload.
+    pub bytes: u64,
+    /// Packets on the wire.
+    pub packets: u64,
+    /// First to last of these packets.
+    pub time: Interval,
+    /// TCP flags seen, RFC 9293 section 3.1; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// Who began, when a handshake was seen.
+    pub initiator: Option<Initiator>,
+    /// The local processes that own the ends, where known.
+    pub src_process: Option<ProcessKey>,
+    /// See `src_process`.
+    pub dst_process: Option<ProcessKey>,
+    /// Everything that stages find out (names, zones, CIDRs, …).
+    pub attrs: Attrs,
+}
