@@ -2,9 +2,11 @@
 //! Network flows: packets of one kind that passed one place, counted together.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::attrs::Attrs;
+use crate::net::Workload;
 use crate::process::ProcessKey;
+use crate::service::Service;
 use crate::time::Interval;
 
 /// What makes packets belong to one flow.
@@ -70,6 +72,24 @@ pub struct Flow {
     pub src_process: Option<ProcessKey>,
     /// See `src_process`.
     pub dst_process: Option<ProcessKey>,
-    /// Everything that stages find out (names, zones, CIDRs, …).
-    pub attrs: Attrs,
+    /// The name of the interface, where known.
+    pub iface_name: Option<Arc<str>>,
+    /// What is known of the end where the packets come from. Stages fill it; what is read of it as attributes is
+    /// made where somebody wants them.
+    pub src_facts: EndFacts,
+    /// See `src_facts`.
+    pub dst_facts: EndFacts,
+}
+
+/// What is known of one end of a flow beside its address.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EndFacts {
+    /// The service of the local process that owns it.
+    pub service: Option<Arc<Service>>,
+    /// The workload that has its address.
+    pub workload: Option<Arc<Workload>>,
+    /// The name that DNS has for its address.
+    pub host: Option<Arc<str>>,
+    /// The configured network that it lies in.
+    pub cidr: Option<Arc<str>>,
 }

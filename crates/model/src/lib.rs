@@ -18,7 +18,7 @@ pub mod trace;
 
 pub use attrs::{Attrs, Key, Value};
 pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin};
-pub use flow::{Flow, FlowEnd, FlowKey, Initiator, Passage};
+pub use flow::{EndFacts, Flow, FlowEnd, FlowKey, Initiator, Passage};
 pub use metric::{Exemplar, Exponential, Family, Histogram, Measure, Point};
 pub use net::{ConnId, Connection, Endpoint, Side, Transport, Workload};
 pub use process::{Language, Process, ProcessKey};
