@@ -15,7 +15,7 @@ const fn key(path: &'static str, env: &'static str) -> Foreign {
 }
 
 /// The keys, in the order of their sections; Beyla's `BEYLA_OTEL_X` is `OTEL_EBPF_X` in OBI.
-pub(crate) const FOREIGN: [Foreign; 165] = [
+pub(crate) const FOREIGN: [Foreign; 155] = [
     key("log_level", "LOG_LEVEL"),
     key("enforce_sys_caps", "ENFORCE_SYS_CAPS"),
     key("executable_name", "EXECUTABLE_NAME"),
@@ -35,7 +35,6 @@ pub(crate) const FOREIGN: [Foreign; 165] = [
     key("ebpf.context_propagation", "BPF_CONTEXT_PROPAGATION"),
     key("ebpf.override_bpfloop_enabled", "OVERRIDE_BPF_LOOP_ENABLED"),
     key("ebpf.traffic_control_l7_context_propagation", "BPF_TC_L7_CP"),
-    key("ebpf.traffic_control_backend", "BPF_TC_BACKEND"),
     key("ebpf.disable_black_box_cp", "BPF_DISABLE_BLACK_BOX_CP"),
     key("ebpf.high_request_volume", "BPF_HIGH_REQUEST_VOLUME"),
     key("ebpf.heuristic_sql_detect", "HEURISTIC_SQL_DETECT"),
@@ -174,22 +173,13 @@ pub(crate) const FOREIGN: [Foreign; 165] = [
     key("internal_metrics.bpf_metric_scrape_interval", ""),
     key("processes.interval", "PROCESSES_INTERVAL"),
     key("network.enable", "NETWORK_METRICS"),
-    key("network.source", "NETWORK_SOURCE"),
     key("network.agent_ip", "NETWORK_AGENT_IP"),
     key("network.agent_ip_iface", "NETWORK_AGENT_IP_IFACE"),
     key("network.agent_ip_type", "NETWORK_AGENT_IP_TYPE"),
-    key("network.interfaces", "NETWORK_INTERFACES"),
-    key("network.exclude_interfaces", "NETWORK_EXCLUDE_INTERFACES"),
     key("network.protocols", "NETWORK_PROTOCOLS"),
     key("network.exclude_protocols", "NETWORK_EXCLUDE_PROTOCOLS"),
-    key("network.cache_max_flows", "NETWORK_CACHE_MAX_FLOWS"),
-    key("network.cache_active_timeout", "NETWORK_CACHE_ACTIVE_TIMEOUT"),
     key("network.deduper", "NETWORK_DEDUPER"),
     key("network.deduper_fc_ttl", "NETWORK_DEDUPER_FC_TTL"),
-    key("network.direction", "NETWORK_DIRECTION"),
-    key("network.sampling", "NETWORK_SAMPLING"),
-    key("network.listen_interfaces", "NETWORK_LISTEN_INTERFACES"),
-    key("network.listen_poll_period", "NETWORK_LISTEN_POLL_PERIOD"),
     key("network.reverse_dns.type", "NETWORK_REVERSE_DNS_TYPE"),
     key("network.reverse_dns.cache_len", "NETWORK_REVERSE_DNS_CACHE_LEN"),
     key("network.reverse_dns.cache_expiry", "NETWORK_REVERSE_DNS_CACHE_TTL"),

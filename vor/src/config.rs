@@ -3,6 +3,8 @@
 //!
 //! `confique` nests by key only, so keys at the root are leaves here and are passed down as values.
 
+mod network;
+
 use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
@@ -16,6 +18,8 @@ use vor_export::{
 };
 use vor_pipeline::{MetricsConfig, SpansConfig};
 use vor_probe::ProbeConfig;
+
+pub(crate) use network::NetworkConfig;
 
 use crate::{
     cli::SettingsArgs,
@@ -69,6 +73,10 @@ pub(crate) struct Config {
     /// What is said of services beside their names.
     #[config(nested)]
     pub attributes: AttributesConfig,
+    /// Network flows.
+    #[config(nested)]
+    #[expect(dead_code, reason = "the flow tracer is wired next")]
+    pub network: NetworkConfig,
     /// How captured exchanges become spans.
     #[config(nested)]
     pub spans: SpansConfig,

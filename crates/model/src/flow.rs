@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::net::Workload;
 use crate::process::ProcessKey;
@@ -53,11 +54,37 @@ pub enum Initiator {
     Dst,
 }
 
-/// Packets of one flow since it was last reported.
+/// What TCP itself went through in a flow since it was last reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpStats {
+    /// Smoothed round-trip time, as the local sender measures it.
+    pub round_trip: Option<Duration>,
+    /// Segments that the local sender sent again.
+    pub retransmits: u32,
+    /// Segments with the flag RST.
+    pub resets: u32,
+    /// Segments that said that there is no room for more.
+    pub zero_windows: u32,
+    /// Attempts to connect that failed; counted in the flow from client to server.
+    pub failed_connects: u32,
+}
+
+impl TcpStats {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Packets of one flow since it was last reported. There may be none: then only `tcp` has news.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flow {
     /// Which flow.
     pub key: FlowKey,
+    /// The 802.1Q tag that the packets carried here, not part of the key: the same packets pass the VLAN's own
+    /// interface without it.
+    pub vlan: Option<u16>,
     /// Bytes on the wire, link-layer headers included, corrected for segmentation offload.
     pub bytes: u64,
     /// Packets on the wire.
@@ -66,7 +93,9 @@ pub struct Flow {
     pub time: Interval,
     /// TCP flags seen, RFC 9293 section 3.1; 0 for other protocols.
     pub tcp_flags: u8,
-    /// Who began, when a handshake was seen.
+    /// Statistics of TCP; all zero for other protocols.
+    pub tcp: TcpStats,
+    /// Who began, when a handshake was seen, or a guess where that is wanted.
     pub initiator: Option<Initiator>,
     /// The local processes that own the ends, where known.
     pub src_process: Option<ProcessKey>,

@@ -6,6 +6,7 @@
 
 pub mod attrs;
 pub mod capture;
+pub mod dns;
 pub mod flow;
 pub mod metric;
 pub mod net;
@@ -18,7 +19,8 @@ pub mod trace;
 
 pub use attrs::{Attrs, Key, Value};
 pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin};
-pub use flow::{EndFacts, Flow, FlowEnd, FlowKey, Initiator, Passage};
+pub use dns::DnsAnswer;
+pub use flow::{EndFacts, Flow, FlowEnd, FlowKey, Initiator, Passage, TcpStats};
 pub use metric::{Exemplar, Exponential, Family, Histogram, Measure, Point};
 pub use net::{ConnId, Connection, Endpoint, Side, Transport, Workload};
 pub use process::{Language, Process, ProcessKey};

@@ -3,6 +3,7 @@
 
 use vor_config::Duration;
 
+use crate::flows::Backend;
 use crate::tracers::Door;
 
 /// How the kernel is watched (`ebpf`).
@@ -25,6 +26,10 @@ pub struct ProbeConfig {
     /// A request that has no answer after this time is reported with status 408. 0 waits for ever.
     #[config(default = "30s", env = "BPF_HTTP_REQUEST_TIMEOUT")]
     pub http_request_timeout: Duration,
+    /// How programs get to the packets of an interface: `tcx` (links, since Linux 6.6), `tc` (filters of clsact),
+    /// or `auto` for links where the kernel has them.
+    #[config(default = "auto", env = "BPF_TC_BACKEND")]
+    pub traffic_control_backend: Backend,
 }
 
 /// Which door is wanted.

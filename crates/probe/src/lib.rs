@@ -7,6 +7,7 @@
 mod admit;
 mod config;
 mod counters;
+pub mod flows;
 mod hook;
 pub mod kernel;
 mod object;
