@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Compiles the kernel programs of all units and generates the Rust types of what they send.
 //!
-//! In: `src/tracers/*/*.bpf.c`, `src/tracers/*/wire.h`, `bpf/`. Out: `<name>.bpf.o` per program file and one
+//! In: `src/{tracers,runtimes}/*/*.bpf.c`, their `wire.h`, `bpf/`. Out: `<name>.bpf.o` per program file and one
 //! `wire.rs`, in `OUT_DIR`. Knows no unit by name.
 #![allow(clippy::disallowed_macros, reason = "cargo reads the standard output of build scripts")]
 
@@ -29,9 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     // A new unit changes the list. Watching the folders would compile all C after each edit of Rust.
     println!("cargo:rerun-if-changed=src/tracers/mod.rs");
+    println!("cargo:rerun-if-changed=src/runtimes/mod.rs");
 
     let clang = newest_clang()?;
-    let (programs, wires) = units(&root.join("src/tracers"))?;
+    let (programs, wires) = units(&[root.join("src/tracers"), root.join("src/runtimes")])?;
     for program in &programs {
         compile(&clang, program, &root, &include, &out)?;
     }
@@ -43,15 +44,10 @@ fn path(variable: &str) -> Result<PathBuf, String> {
 }
 
 /// All program files and all wire headers, sorted.
-fn units(tracers: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+fn units(folders: &[PathBuf]) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let mut files = Vec::new();
-    for unit in fs::read_dir(tracers)? {
-        let unit = unit?.path();
-        if unit.is_dir() {
-            for file in fs::read_dir(unit)? {
-                files.push(file?.path());
-            }
-        }
+    for folder in folders {
+        gather(folder, &mut files)?;
     }
     files.sort();
     let ends_with = |end: &str| {
@@ -59,6 +55,19 @@ fn units(tracers: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         files.iter().filter(named).cloned().collect()
     };
     Ok((ends_with(".bpf.c"), ends_with("/wire.h")))
+}
+
+/// All files below `folder`.
+fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            gather(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn newest_clang() -> Result<String, String> {

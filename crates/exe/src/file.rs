@@ -74,13 +74,14 @@ impl Executable {
         Self::read(&file, key)
     }
 
-    pub(crate) fn read(file: &File, key: FileKey) -> Result<Self, ExeError> {
+    /// Reads a file that [`open`] has opened.
+    pub fn read(file: &File, key: FileKey) -> Result<Self, ExeError> {
         Ok(Self { key, facts: elf::facts(file)? })
     }
 }
 
 /// Opens without waiting for the other end of a pipe.
-pub(crate) fn open(path: &Path) -> Result<(File, FileKey), ExeError> {
+pub fn open(path: &Path) -> Result<(File, FileKey), ExeError> {
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;

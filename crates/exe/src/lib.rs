@@ -19,6 +19,6 @@ mod source;
 
 pub use cache::Executables;
 pub use elf::Facts;
-pub use file::{ExeError, Executable, FileKey};
+pub use file::{ExeError, Executable, FileKey, open};
 pub use gobuild::GoBuild;
 pub use mark::Mark;

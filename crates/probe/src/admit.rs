@@ -100,7 +100,7 @@ impl Admissions {
 
 /// A descriptor of exactly this process: it is opened first and compared afterwards, so a reuse of the pid in
 /// between is seen.
-fn pidfd(process: ProcessKey) -> Option<OwnedFd> {
+pub(crate) fn pidfd(process: ProcessKey) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let started = started_ticks(process.pid)?.checked_mul(TICK_NS)?;

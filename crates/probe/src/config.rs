@@ -23,6 +23,10 @@ pub struct ProbeConfig {
     /// Most captures that are passed on at once, from 1 to 65536.
     #[config(default = 512, env = "BPF_BATCH_LENGTH")]
     pub batch_length: BatchLength,
+    /// Programs and libraries whose code is probed at once, at least 1. Those beyond it are observed from
+    /// outside only.
+    #[config(default = 256, env = "BPF_MAX_FILES")]
+    pub max_files: usize,
     /// A request that has no answer after this time is reported with status 408. 0 waits for ever.
     #[config(default = "30s", env = "BPF_HTTP_REQUEST_TIMEOUT")]
     pub http_request_timeout: Duration,

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! [`Hook`] (data) → a link in the kernel. The only file that attaches programs.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::path::Path;
 use std::rc::Rc;
 
 use libbpf_rs::btf::Btf;
-use libbpf_rs::{Link, ProgramMut};
+use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use libbpf_sys::{PERF_TYPE_TRACEPOINT, perf_event_attr};
 
+use crate::code::Place;
 use crate::object::{Loaded, ObjectError, has_function, heard};
 use crate::pseudofs::Tracefs;
 use crate::tracers::{At, Hook, Need};
@@ -89,6 +92,73 @@ impl<'a> Hooks<'a> {
     fn tracefs(&self) -> io::Result<&Rc<Tracefs>> {
         self.tracefs.as_ref().map_err(|error| io::Error::other(format!("no tracefs: {error}")))
     }
+}
+
+/// Attaches programs to places of the file at `path`, which has number `file`. All of them, or none.
+pub(crate) fn attach_code(
+    object: &Loaded,
+    path: &Path,
+    places: &[Place],
+    file: u32,
+) -> Result<Vec<Link>, ObjectError> {
+    let mut of_program = BTreeMap::<_, Vec<_>>::new();
+    for place in places {
+        of_program.entry((place.program, place.at_return)).or_default().push(place);
+    }
+    let mut links = Vec::new();
+    for ((name, at_return), places) in of_program {
+        let program = object.program(name)?;
+        let attach = || {
+            if object.multi() {
+                links.push(at_places(&program, path, &places, at_return, file)?);
+            } else {
+                for place in &places {
+                    links.push(at_place(&program, path, place, file)?);
+                }
+            }
+            Ok(())
+        };
+        heard(attach).map_err(|(error, log): (libbpf_rs::Error, _)| ObjectError::Attach {
+            program: name,
+            error: said(&error).to_string(),
+            log,
+        })?;
+    }
+    Ok(links)
+}
+
+/// One link for many places (6.6).
+fn at_places(
+    program: &ProgramMut<'_>,
+    path: &Path,
+    places: &[&Place],
+    at_return: bool,
+    file: u32,
+) -> libbpf_rs::Result<Link> {
+    let offset = |place: &&Place| usize::try_from(place.offset).unwrap_or(usize::MAX);
+    let options = UprobeMultiOpts {
+        offsets: places.iter().map(offset).collect(),
+        cookies: places.iter().map(|place| place.cookie(file)).collect(),
+        retprobe: at_return,
+        ..UprobeMultiOpts::default()
+    };
+    program.attach_uprobe_multi_with_opts(-1, path, "", options)
+}
+
+/// One link for one place.
+fn at_place(
+    program: &ProgramMut<'_>,
+    path: &Path,
+    place: &Place,
+    file: u32,
+) -> libbpf_rs::Result<Link> {
+    let offset = usize::try_from(place.offset).unwrap_or(usize::MAX);
+    let options = UprobeOpts {
+        cookie: place.cookie(file),
+        retprobe: place.at_return,
+        ..UprobeOpts::default()
+    };
+    program.attach_uprobe_with_opts(-1, path, offset, options)
 }
 
 /// The whole of libbpf's error: what it was doing, and the kernel's word.

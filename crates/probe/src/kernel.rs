@@ -12,9 +12,10 @@ use rustix::thread::{CapabilitySet, capabilities};
 use serde::Serialize;
 
 use crate::config::ProbeConfig;
-use crate::object::listen;
+use crate::object::{Shared, listen};
 use crate::pseudofs::{self, Tracefs};
 use crate::running::Loader;
+use crate::runtimes;
 use crate::tracers::{self, Door};
 use crate::{DoorSetting, ProbeError};
 
@@ -152,8 +153,9 @@ impl Report {
     }
 
     fn try_units(&mut self, config: &ProbeConfig, kernel: &Btf<'_>) {
-        let mut loader = Loader::new(config, kernel);
-        for unit in tracers::ALL {
+        let mut shared = Shared::default();
+        let mut loader = Loader::new(config, kernel, &mut shared);
+        for unit in tracers::ALL.iter().chain(runtimes::ALL) {
             let mut taken = false;
             for object in unit.objects {
                 let opens = Finding::of(loader.open(unit, object).map(drop));

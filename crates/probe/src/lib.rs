@@ -5,8 +5,10 @@
 //! discovery. One thread owns all kernel objects, one reads all rings; nothing here waits for anybody else.
 
 mod admit;
+pub mod code;
 mod config;
 mod counters;
+mod files;
 pub mod flows;
 mod hook;
 pub mod kernel;
@@ -15,7 +17,9 @@ mod owner;
 mod pseudofs;
 mod ring;
 mod running;
+pub mod runtimes;
 pub mod tracers;
+mod units;
 
 use std::io;
 use std::sync::Arc;
@@ -196,7 +200,10 @@ impl Handle {
     /// or the kernel refuses, which is in the log.
     pub fn admit(&self, process: ProcessKey, descend: Descend) -> bool {
         match self.admissions.admit(process, descend) {
-            Ok(()) => return true,
+            Ok(()) => {
+                self.tell(Command::Probe(process));
+                return true;
+            }
             Err(error @ AdmitError::Gone(_)) => tracing::debug!(%error, "not observed"),
             Err(error @ AdmitError::Kernel { .. }) => tracing::warn!(%error, "not observed"),
         }

@@ -5,11 +5,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Once;
 
 use libbpf_rs::btf::{Btf, types};
-use libbpf_rs::{MapCore, MapHandle, ObjectBuilder, OpenObject, PrintLevel, ProgramMut, set_print};
+use libbpf_rs::{
+    MapCore, MapHandle, ObjectBuilder, OpenObject, PrintLevel, ProgramAttachType, ProgramMut,
+    set_print,
+};
 
 use crate::config::ProbeConfig;
 use crate::tracers::{At, Need, Object, Unit};
@@ -18,6 +21,11 @@ use crate::tracers::{At, Need, Object, Unit};
 const SHARED: &str = "vor_";
 /// Lines of the verifier's log that go into an error.
 const LOG_LINES: usize = 6;
+
+/// Section of programs for places in code.
+const CODE: &str = "uprobe";
+/// The kernel function that attaches a program to many places in code at once (6.6, 89ae89f53d20).
+const MULTI: &str = "bpf_uprobe_multi_link_attach";
 
 /// Lines that say nothing new: the frame of the verifier's log, the same failure from further out, and a guess
 /// that is wrong on kernels since 5.11.
@@ -73,12 +81,15 @@ fn tail(log: &[String]) -> String {
 /// What objects share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    maps: BTreeMap<String, OwnedFd>,
+    maps: BTreeMap<String, MapHandle>,
 }
 
 /// An object in the kernel.
 #[derive(Debug)]
-pub(crate) struct Loaded(libbpf_rs::Object);
+pub(crate) struct Loaded {
+    object: libbpf_rs::Object,
+    multi: bool,
+}
 
 impl Loaded {
     /// Loads `object` of `unit`. Optional programs whose place the kernel does not have are left out.
@@ -96,22 +107,35 @@ impl Loaded {
         size(&mut open, &(unit.sizes)(config))?;
         share(&mut open, shared)?;
         leave_out(&mut open, object, kernel);
+        let multi = has_function(kernel, MULTI);
+        if multi {
+            attach_to_many(&mut open);
+        }
         let loaded = heard(|| open.load())
             .map_err(|(error, log)| ObjectError::Load { error: format!("{error:#}"), log })?;
         remember(&loaded, shared)?;
-        Ok(Self(loaded))
+        Ok(Self { object: loaded, multi })
     }
 
     /// The map `name`, by a descriptor of its own.
     pub(crate) fn map(&self, name: &'static str) -> Result<MapHandle, ObjectError> {
-        let map = self.0.maps().find(|map| map.name() == name).ok_or(ObjectError::Name(name))?;
+        let map =
+            self.object.maps().find(|map| map.name() == name).ok_or(ObjectError::Name(name))?;
         MapHandle::try_from(&map)
             .map_err(|error| ObjectError::Map { map: name.to_owned(), error: error.to_string() })
     }
 
+    /// Whether its programs for places in code are attached to many of them at once.
+    pub(crate) const fn multi(&self) -> bool {
+        self.multi
+    }
+
     /// The program `name`.
     pub(crate) fn program(&self, name: &'static str) -> Result<ProgramMut<'_>, ObjectError> {
-        self.0.progs_mut().find(|program| program.name() == name).ok_or(ObjectError::Name(name))
+        self.object
+            .progs_mut()
+            .find(|program| program.name() == name)
+            .ok_or(ObjectError::Name(name))
     }
 }
 
@@ -144,11 +168,9 @@ fn remember(loaded: &libbpf_rs::Object, shared: &mut Shared) -> Result<(), Objec
         if !name.starts_with(SHARED) || shared.maps.contains_key(&name) {
             continue;
         }
-        let fd = map
-            .as_fd()
-            .try_clone_to_owned()
+        let handle = MapHandle::try_from(&map)
             .map_err(|error| ObjectError::Map { map: name.clone(), error: error.to_string() })?;
-        shared.maps.insert(name, fd);
+        shared.maps.insert(name, handle);
     }
     Ok(())
 }
@@ -166,6 +188,15 @@ fn leave_out(open: &mut OpenObject, object: &Object, kernel: &Btf<'_>) {
         let function = section.split_once('/').map_or("", |(_, function)| function);
         if optional(program.name()) && !has_function(kernel, function) {
             program.set_autoload(false);
+        }
+    }
+}
+
+/// Prepares programs for places in code to be attached to many of them by one link.
+fn attach_to_many(open: &mut OpenObject) {
+    for mut program in open.progs_mut() {
+        if program.section() == CODE {
+            program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One thread drains all rings.
+//! One thread drains all rings: those that are there at the start, and those of units that are loaded later.
 //!
 //! In: records of every loaded unit. Out: batches of captures for the pipeline, process events for discovery;
 //! neither is waited for: what finds no room for long is dropped and counted.
@@ -11,7 +11,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const BUSY: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_millis(50);
 /// Batches' worth of captures that wait here for room in the queue.
 const KEPT: usize = 8;
+/// Rings that may wait to be read; there are fewer units.
+const RINGS: usize = 64;
 /// What a wake-up is about.
 const RING: epoll::EventData = epoll::EventData::new_u64(0);
 const STOP: epoll::EventData = epoll::EventData::new_u64(1);
@@ -53,19 +55,27 @@ pub(crate) struct Outlets {
 pub(crate) struct Drain {
     thread: JoinHandle<()>,
     stop: OwnedFd,
+    rings: SyncSender<(Ring, Counts)>,
 }
 
 impl Drain {
-    pub(crate) fn start(rings: Vec<Ring>, outlets: Outlets, board: &Board) -> io::Result<Self> {
+    pub(crate) fn start(outlets: Outlets) -> io::Result<Self> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let stopped = stop.try_clone()?;
-        let counts: Vec<_> = rings.iter().map(|ring| Counts::new(board, ring.unit.name)).collect();
+        let (rings, added) = sync_channel(RINGS);
         let thread = thread::Builder::new().name("vor-ring".into()).spawn(move || {
-            if let Err(error) = drain(&rings, counts, outlets, &stopped) {
+            if let Err(error) = drain(&added, outlets, &stopped) {
                 tracing::error!(%error, "rings are no longer read");
             }
         })?;
-        Ok(Self { thread, stop })
+        Ok(Self { thread, stop, rings })
+    }
+
+    /// Reads one more ring from the next look on.
+    pub(crate) fn add(&self, ring: Ring, board: &Board) {
+        let counts = Counts::new(board, ring.unit.name);
+        // Fails only when the thread has ended, which is in the log.
+        let _ = self.rings.send((ring, counts));
     }
 
     /// Drains the rings a last time and ends. Programs should be detached before.
@@ -98,46 +108,66 @@ impl Counts {
     }
 }
 
-fn drain(
-    rings: &[Ring],
-    counts: Vec<Counts>,
-    outlets: Outlets,
-    stopped: &OwnedFd,
-) -> io::Result<()> {
+fn drain(added: &Receiver<(Ring, Counts)>, outlets: Outlets, stopped: &OwnedFd) -> io::Result<()> {
     let wakes = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&wakes, stopped, STOP, epoll::EventFlags::IN)?;
     let outlets = Rc::new(outlets);
-    let mut builder = RingBufferBuilder::new();
-    let mut sinks = Vec::new();
-    for (ring, counts) in rings.iter().zip(counts) {
-        // Edges: a ring that is seldom empty would otherwise be reported at each look.
-        let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&wakes, ring.map.as_fd(), RING, edges)?;
-        let sink = Rc::new(RefCell::new(Sink {
-            decode: ring.unit.decode,
-            counts,
-            batch: Vec::new(),
-            outlets: Rc::clone(&outlets),
-        }));
-        sinks.push(Rc::clone(&sink));
-        let take = move |record: &[u8]| {
-            sink.borrow_mut().take(record);
-            0
-        };
-        builder.add(&ring.map, take).map_err(io::Error::other)?;
-    }
-    let buffers = builder.build().map_err(io::Error::other)?;
+    let mut readers = Vec::new();
     let mut pause = BUSY;
     loop {
+        for (ring, counts) in added.try_iter() {
+            readers.push(Reader::new(ring, counts, &outlets, &wakes)?);
+        }
         let stop = wait(&wakes, pause)?;
-        let taken = look(&buffers, &sinks)?;
+        let mut taken = false;
+        for reader in &readers {
+            taken |= reader.look()?;
+        }
         if stop {
-            for sink in &sinks {
-                sink.borrow_mut().finish();
+            for reader in &readers {
+                reader.sink.borrow_mut().finish();
             }
             return Ok(());
         }
         pause = if taken { BUSY } else { (pause * 2).min(IDLE) };
+    }
+}
+
+/// A ring that is read.
+struct Reader {
+    buffer: RingBuffer<'static>,
+    sink: Rc<RefCell<Sink>>,
+    /// Wakes the thread as long as it is open.
+    _map: MapHandle,
+}
+
+impl Reader {
+    fn new(ring: Ring, counts: Counts, outlets: &Rc<Outlets>, wakes: &OwnedFd) -> io::Result<Self> {
+        // Edges: a ring that is seldom empty would otherwise be reported at each look.
+        let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(wakes, ring.map.as_fd(), RING, edges)?;
+        let decode = ring.unit.decode;
+        let outlets = Rc::clone(outlets);
+        let sink = Rc::new(RefCell::new(Sink { decode, counts, batch: Vec::new(), outlets }));
+        let takes = Rc::clone(&sink);
+        let take = move |record: &[u8]| {
+            takes.borrow_mut().take(record);
+            0
+        };
+        let mut builder = RingBufferBuilder::new();
+        builder.add(&ring.map, take).map_err(io::Error::other)?;
+        let buffer = builder.build().map_err(io::Error::other)?;
+        Ok(Self { buffer, sink, _map: ring.map })
+    }
+
+    /// Takes all there is; true when that was something.
+    fn look(&self) -> io::Result<bool> {
+        let taken = self.buffer.consume_raw();
+        self.sink.borrow_mut().flush();
+        if taken < 0 {
+            return Err(io::Error::from_raw_os_error(-taken));
+        }
+        Ok(taken > 0)
     }
 }
 
@@ -150,18 +180,6 @@ fn wait(wakes: &OwnedFd, pause: Duration) -> io::Result<bool> {
         Err(Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Takes all there is; true when that was something.
-fn look(buffers: &RingBuffer<'_>, sinks: &[Rc<RefCell<Sink>>]) -> io::Result<bool> {
-    let taken = buffers.consume_raw();
-    for sink in sinks {
-        sink.borrow_mut().flush();
-    }
-    if taken < 0 {
-        return Err(io::Error::from_raw_os_error(-taken));
-    }
-    Ok(taken > 0)
 }
 
 /// One unit's captures on their way.

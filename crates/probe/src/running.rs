@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A unit in the kernel: one of its objects, loaded and attached.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use libbpf_rs::btf::Btf;
-use libbpf_rs::{MapHandle, ProgramInput};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramInput};
 use vor_health::Board;
 use vor_model::ConnId;
 
+use crate::code::Plan;
 use crate::config::ProbeConfig;
 use crate::counters::Counters;
-use crate::hook::{Attached, Hooks};
+use crate::hook::{self, Attached, Hooks};
 use crate::object::{Loaded, ObjectError, Shared};
 use crate::tracers::{Door, Mode, Object, Sweeping, Unit};
 
@@ -19,7 +21,7 @@ pub(crate) struct Loader<'a> {
     config: &'a ProbeConfig,
     kernel: &'a Btf<'a>,
     hooks: Hooks<'a>,
-    shared: Shared,
+    shared: &'a mut Shared,
 }
 
 /// An object that could not be brought into the kernel.
@@ -38,9 +40,31 @@ pub(crate) struct Running {
     object: Loaded,
 }
 
+/// Programs in the code of one file, until dropped.
+#[derive(Debug)]
+pub(crate) struct AttachedCode {
+    links: Vec<Link>,
+    facts: Option<MapHandle>,
+    file: u32,
+}
+
+impl Drop for AttachedCode {
+    fn drop(&mut self) {
+        self.links.clear();
+        if let Some(facts) = &self.facts {
+            // Fails only when it is gone already.
+            let _ = facts.delete(&self.file.to_ne_bytes());
+        }
+    }
+}
+
 impl<'a> Loader<'a> {
-    pub(crate) fn new(config: &'a ProbeConfig, kernel: &'a Btf<'a>) -> Self {
-        Self { config, kernel, hooks: Hooks::new(kernel), shared: Shared::default() }
+    pub(crate) fn new(
+        config: &'a ProbeConfig,
+        kernel: &'a Btf<'a>,
+        shared: &'a mut Shared,
+    ) -> Self {
+        Self { config, kernel, hooks: Hooks::new(kernel), shared }
     }
 
     /// Brings a unit into the kernel by the first of its objects that goes in. Says, too, which did not.
@@ -64,7 +88,7 @@ impl<'a> Loader<'a> {
         unit: &'static Unit,
         object: &Object,
     ) -> Result<Running, ObjectError> {
-        let loaded = Loaded::load(unit, object, self.config, self.kernel, &mut self.shared)?;
+        let loaded = Loaded::load(unit, object, self.config, self.kernel, self.shared)?;
         let mut attached = Vec::with_capacity(object.hooks.len());
         for hook in object.hooks {
             attached.extend(self.hooks.attach(&loaded, hook)?);
@@ -96,6 +120,28 @@ impl Running {
     pub(crate) fn judge(&self, conn: ConnId, mode: Mode) {
         let Some(judge) = &self.unit.judge else { return };
         self.run(judge.program, &mut (judge.argument)(conn, mode));
+    }
+
+    /// Attaches its programs to the places of a plan, in the file at `path`, which gets number `file`.
+    pub(crate) fn attach_code(
+        &self,
+        path: &Path,
+        plan: &Plan,
+        file: u32,
+    ) -> Result<AttachedCode, ObjectError> {
+        let facts = self.unit.code.and_then(|code| code.facts).map(|map| self.map(map));
+        let facts = facts.transpose()?;
+        if let Some(map) = &facts {
+            map.update(&file.to_ne_bytes(), &plan.facts, MapFlags::ANY).map_err(|error| {
+                ObjectError::Map {
+                    map: map.name().to_string_lossy().into_owned(),
+                    error: error.to_string(),
+                }
+            })?;
+        }
+        let mut attached = AttachedCode { links: Vec::new(), facts, file };
+        attached.links = hook::attach_code(&self.object, path, &plan.places, file)?;
+        Ok(attached)
     }
 
     fn run(&self, program: &'static str, argument: &mut [u8]) {

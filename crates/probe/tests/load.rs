@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 
 use vor_probe::kernel::{Finding, Report};
-use vor_probe::tracers::ALL;
+use vor_probe::{runtimes, tracers};
 
 mod settings;
 
@@ -33,13 +33,13 @@ fn root_every_object_loads_or_says_why_not() {
 
 #[test]
 fn every_name_in_a_unit_is_in_all_its_objects() {
-    for unit in ALL {
+    for unit in tracers::ALL.iter().chain(runtimes::ALL) {
         for object in unit.objects {
             let open = libbpf_rs::ObjectBuilder::default().open_memory(object.bytes).unwrap();
             let programs: Vec<_> = open.progs().map(|program| program.name().to_owned()).collect();
             let maps: Vec<_> = open.maps().map(|map| map.name().to_owned()).collect();
             let sized = (unit.sizes)(&settings::defaults()).into_iter().map(|(map, _)| map);
-            for map in sized.chain([unit.ring, "counters", "vor_admit"]) {
+            for map in sized.chain(unit.ring).chain(["counters", "vor_admit"]) {
                 assert!(maps.iter().any(|name| name == map), "map {map} of {}", unit.name);
             }
             let ran = unit.sweep.iter().map(|sweep| sweep.program);

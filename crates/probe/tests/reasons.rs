@@ -33,7 +33,9 @@ fn page() -> String {
     }
     page.push_str(
         "\nThe stage `probe` counts commands to the kernel side (observe a process, observe it no longer, decide \
-         about a connection): `lost.full` are those that found its queue full.\n",
+         about a connection): `lost.full` are those that found its queue full.\n\n\
+         The stage `files` counts programs and libraries of observed processes that are looked at for code to probe: \
+         `lost.unreadable` are no ELF files or malformed, `lost.full` are beyond `ebpf.max_files`.\n",
     );
     page
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use vor_model::{Captured, ConnId};
 
+use crate::code::Code;
 use crate::config::ProbeConfig;
 
 /// All tracers, in the order in which they are loaded.
@@ -29,8 +30,8 @@ pub struct Unit {
     pub name: &'static str,
     /// The ways into the kernel, cheapest first. One of them is loaded.
     pub objects: &'static [Object],
-    /// Its ring buffer.
-    pub ring: &'static str,
+    /// Its ring buffer; `None` when it only tells other programs in the kernel.
+    pub ring: Option<&'static str>,
     /// Reads one record of the ring.
     pub decode: fn(&[u8]) -> Result<Captured, DecodeError>,
     /// Entries (of a ring: bytes) of maps that settings decide about.
@@ -39,6 +40,8 @@ pub struct Unit {
     pub sweep: Option<Sweep>,
     /// Takes user space's word about a connection.
     pub judge: Option<Judge>,
+    /// Finds its places in programs' own code; `None` when it watches the kernel only.
+    pub code: Option<Code>,
 }
 
 /// One kernel object: loaded and attached as a whole, or not at all.

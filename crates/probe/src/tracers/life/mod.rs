@@ -21,9 +21,10 @@ pub const UNIT: Unit = Unit {
             Hook::section("life_listen"),
         ],
     }],
-    ring: "life_events",
+    ring: Some("life_events"),
     decode: decode::decode,
     sizes: |_| Vec::new(),
     sweep: None,
     judge: None,
+    code: None,
 };

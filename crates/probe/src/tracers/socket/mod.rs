@@ -29,11 +29,12 @@ pub const UNIT: Unit = Unit {
             hooks: hooks::SYSCALL,
         },
     ],
-    ring: "socket_events",
+    ring: Some("socket_events"),
     decode: decode::decode,
     sizes,
     sweep: Some(Sweep { program: "socket_sweep", argument: sweeping, open }),
     judge: Some(Judge { program: "socket_judge", argument: verdict }),
+    code: None,
 };
 
 fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Units that read what language runtimes and libraries do, by programs in their code. One folder per runtime.
+//!
+//! They are brought into the kernel when the first file that they have a plan for is run by an observed process.
+
+use crate::tracers::Unit;
+
+/// All of them, in the order in which files are offered to them.
+pub const ALL: &[&Unit] = &[];
