@@ -18,7 +18,7 @@ use vor_export::print::{Output, TracePrinter};
 use vor_export::prometheus::Build;
 use vor_health::Board;
 use vor_model::{Captured, Span};
-use vor_pipeline::{Assemble, Chain, Meter, Outlet, Services, Source, now};
+use vor_pipeline::{Assemble, Chain, Meter, MeterConfig, Outlet, Services, Source, now};
 use vor_probe::tracers::Mode;
 use vor_probe::{Descend, Probe};
 use vor_protocol::Next;
@@ -83,9 +83,11 @@ impl Agent {
         let settings = settings(config, output);
 
         let board = Board::new();
-        let meter = Meter::new(settings.meter(max_series), &board);
+        let meter_config = settings.meter(MeterConfig { max_series, ..MeterConfig::default() });
+        let meter = Meter::new(meter_config, &board);
         let mut outlet = Outlet::new(spans_config.inbox, Arc::clone(&board));
-        let source = Source::new(&mut outlet, Arc::clone(&meter), Arc::clone(&board));
+        let mut flows = Outlet::new(1, Arc::clone(&board));
+        let source = Source::new(&mut outlet, &mut flows, Arc::clone(&meter), Arc::clone(&board));
         let exporters = exporters(settings, source)?;
 
         let (captures, batches) = mpsc::channel(CAPTURE_BATCHES);
@@ -101,7 +103,7 @@ impl Agent {
             Box::new(move |conn, next| judged.judge(conn, mode(next))),
             &board,
         );
-        let mut chain = Chain::new(Arc::clone(&board));
+        let mut chain = Chain::new("chain", Arc::clone(&board));
         if measured {
             chain = chain.stage(meter.tap());
         }
@@ -215,7 +217,7 @@ async fn spans(
     mut batches: Receiver<Vec<Captured>>,
     mut assemble: Assemble,
     mut chain: Chain<Span>,
-    outlet: Outlet,
+    outlet: Outlet<Span>,
 ) {
     let mut spans = Vec::new();
     loop {

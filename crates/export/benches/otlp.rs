@@ -46,8 +46,9 @@ fn send(compression: Compression) -> u64 {
     let at = receiver();
     let board = Board::new();
     let mut outlet = Outlet::new(BATCH * BATCHES, Arc::clone(&board));
+    let mut flows = Outlet::new(1, Arc::clone(&board));
     let meter = Meter::new(MeterConfig::default(), &board);
-    let mut source = Source::new(&mut outlet, meter, Arc::clone(&board));
+    let mut source = Source::new(&mut outlet, &mut flows, meter, Arc::clone(&board));
     let mut shared = OtlpConfig::builder().load().expect("defaults");
     shared.compression = compression;
     let mut traces = OtlpTracesConfig::builder().load().expect("defaults");

@@ -4,8 +4,9 @@
 use std::fmt;
 
 use serde::Deserialize;
+use vor_model::Group;
 
-/// A group of metrics. All names of Beyla and OBI are understood; [`Feature::is_provided`] says what vor has.
+/// A group of metrics. All names of Beyla and OBI are understood; [`Feature::groups`] says what vor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Feature {
@@ -44,10 +45,30 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// Whether this version of vor has such metrics.
+    /// What it stands for; empty when this version of vor has no such metrics.
     #[must_use]
-    pub const fn is_provided(self) -> bool {
-        matches!(self, Self::All | Self::Application)
+    pub const fn groups(self) -> &'static [Group] {
+        match self {
+            Self::All => &Group::ALL,
+            Self::Application => &[Group::Application],
+            Self::Network => &[Group::Network, Group::NetworkPackets],
+            Self::NetworkFlowPackets => &[Group::NetworkPackets],
+            Self::NetworkInterZone => &[Group::InterZone],
+            Self::Stats => &[Group::Stats],
+            Self::ApplicationSpan
+            | Self::ApplicationServiceGraph
+            | Self::ApplicationProcess
+            | Self::ApplicationRuntime
+            | Self::ApplicationHost
+            | Self::Ebpf => &[],
+        }
+    }
+
+    /// Whether `features` ask for anything that packets tell.
+    #[must_use]
+    pub fn network(features: &[Self]) -> bool {
+        let groups = features.iter().filter(|feature| **feature != Self::All);
+        groups.flat_map(|feature| feature.groups()).any(|group| !group.is_of_services())
     }
 
     /// The setting's word.
@@ -67,21 +88,45 @@ impl Feature {
             Self::Ebpf => "ebpf",
         }
     }
-
-    /// Whether `features` ask for metrics of applications. Those that vor cannot provide are named in a warning
-    /// of the exporter `unit`.
-    #[must_use]
-    pub fn application(features: &[Self], unit: &'static str) -> bool {
-        for feature in features.iter().filter(|feature| !feature.is_provided()) {
-            tracing::warn!(unit, %feature, "these metrics are not provided by this version");
-        }
-        features.iter().any(|feature| feature.is_provided())
-    }
 }
 
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What a metric exporter shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    groups: Vec<Group>,
+    instrumentations: Vec<String>,
+}
+
+impl Shown {
+    /// What `features` ask for, and of applications the protocols that `instrumentations` name. Features that vor
+    /// cannot provide are named in a warning of the exporter `unit`.
+    pub(crate) fn new(
+        features: &[Feature],
+        instrumentations: &[String],
+        unit: &'static str,
+    ) -> Self {
+        for feature in features.iter().filter(|feature| feature.groups().is_empty()) {
+            tracing::warn!(unit, %feature, "these metrics are not provided by this version");
+        }
+        let groups = features.iter().flat_map(|feature| feature.groups()).copied().collect();
+        Self { groups, instrumentations: instrumentations.to_vec() }
+    }
+
+    /// Whether there is nothing to show, ever.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Whether a series of a family in `group` that operations of `protocol` began is shown.
+    pub(crate) fn has(&self, group: Group, protocol: &str) -> bool {
+        let named = || self.instrumentations.iter().any(|name| name == "*" || name == protocol);
+        self.groups.contains(&group) && (!group.is_of_services() || named())
     }
 }
 
@@ -98,5 +143,15 @@ mod tests {
             let text: StrDeserializer<'_, Error> = name.into_deserializer();
             assert_eq!(Feature::deserialize(text).unwrap().to_string(), name);
         }
+    }
+
+    #[test]
+    fn protocols_are_chosen_among_operations_only() {
+        let shown = Shown::new(&[Feature::Application, Feature::Network], &["http".into()], "x");
+        assert!(shown.has(Group::Application, "http") && shown.has(Group::NetworkPackets, ""));
+        assert!(!shown.has(Group::Application, "sql") && !shown.has(Group::InterZone, ""));
+        assert!(Shown::new(&[Feature::Ebpf], &[], "x").is_empty());
+        assert!(Feature::network(&[Feature::NetworkInterZone]));
+        assert!(!Feature::network(&[Feature::All, Feature::Application]), "not by the way");
     }
 }

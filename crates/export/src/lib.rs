@@ -45,18 +45,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How the one meter of all metric exporters is kept: a series as long as any of them wants it, buckets as the
-    /// first of them says that says something.
+    /// `config` with what metric exporters say of the one meter of all of them: families that any of them wants, each
+    /// series as long as any wants it, buckets as the first says that says something.
     #[must_use]
-    pub fn meter(&self, max_series: usize) -> MeterConfig {
+    pub fn meter(&self, config: MeterConfig) -> MeterConfig {
         let otlp = self.otlp.endpoint.is_some() || self.otlp_metrics.endpoint.is_some();
         let (prometheus, otlp) = (
-            (self.prometheus.port != 0).then_some((self.prometheus.ttl, &self.prometheus.buckets)),
-            otlp.then_some((self.otlp_metrics.ttl, &self.otlp_metrics.buckets)),
+            (self.prometheus.port != 0).then_some((
+                self.prometheus.ttl,
+                &self.prometheus.buckets,
+                &self.prometheus.features,
+            )),
+            otlp.then_some((
+                self.otlp_metrics.ttl,
+                &self.otlp_metrics.buckets,
+                &self.otlp_metrics.features,
+            )),
         );
         let used: Vec<_> = [prometheus, otlp].into_iter().flatten().collect();
         let bounds = |of: fn(&BucketsConfig) -> Option<&Bounds>| {
-            let mut said = used.iter().filter_map(|(_, buckets)| of(buckets));
+            let mut said = used.iter().filter_map(|(_, buckets, _)| of(buckets));
             let first = said.next();
             if said.any(|other| Some(other) != first) {
                 tracing::warn!(
@@ -67,11 +75,13 @@ impl Settings {
         };
         let duration_buckets = bounds(|buckets| buckets.duration_histogram.as_ref());
         let size_buckets = bounds(|buckets| buckets.request_size_histogram.as_ref());
-        let default = MeterConfig::default();
         // Zero means for ever.
-        let ttls = used.iter().map(|(ttl, _)| ttl.get());
+        let ttls = used.iter().map(|(ttl, _, _)| ttl.get());
         let ttl = ttls.max_by_key(|ttl| if ttl.is_zero() { Duration::MAX } else { *ttl });
-        MeterConfig { ttl: ttl.unwrap_or(default.ttl), max_series, duration_buckets, size_buckets }
+        let features = used.iter().flat_map(|(_, _, features)| *features);
+        let groups = features.flat_map(|feature| feature.groups()).copied().collect();
+        let (ttl, prefix) = (ttl.unwrap_or(config.ttl), self.prefix);
+        MeterConfig { ttl, groups, prefix, duration_buckets, size_buckets, ..config }
     }
 }
 
@@ -90,6 +100,7 @@ pub fn all(settings: Settings) -> Vec<Box<dyn Exporter>> {
 #[cfg(test)]
 mod tests {
     use confique::Config;
+    use vor_model::Group;
 
     use super::*;
 
@@ -113,31 +124,35 @@ mod tests {
         settings.otlp_metrics.ttl = Duration::from_secs(9_000).into();
         settings.prometheus.buckets.duration_histogram = Some(vec![1.0].try_into().unwrap());
         settings.otlp_metrics.buckets.duration_histogram = Some(vec![2.0].try_into().unwrap());
-        let off = settings.meter(7);
-        assert_eq!((off.ttl, off.max_series), (MeterConfig::default().ttl, 7));
+        let meter = |settings: &Settings| settings.meter(MeterConfig::default());
+        let off = meter(&settings);
+        assert_eq!((off.ttl, off.groups), (MeterConfig::default().ttl, vec![]));
         assert_eq!(off.duration_buckets, None);
         settings.otlp.endpoint = Some("http://c:4318".to_owned().try_into().unwrap());
-        let otlp = settings.meter(7);
+        settings.otlp_metrics.features.push(Feature::NetworkInterZone);
+        let otlp = meter(&settings);
+        assert_eq!(otlp.groups, [Group::Application, Group::InterZone]);
         assert_eq!(
             (otlp.ttl, otlp.duration_buckets),
             (Duration::from_secs(9_000), Some(vec![2.0]))
         );
         settings.prometheus.port = 9090;
-        let both = settings.meter(7);
+        let both = meter(&settings);
         assert_eq!(
             (both.ttl, both.duration_buckets),
             (Duration::from_secs(9_000), Some(vec![1.0]))
         );
         settings.prometheus.ttl = Duration::ZERO.into();
-        assert_eq!(settings.meter(7).ttl, Duration::ZERO, "for ever");
+        assert_eq!(meter(&settings).ttl, Duration::ZERO, "for ever");
     }
 
     #[test]
     fn without_settings_nothing_is_exported() {
         let board = vor_health::Board::new();
         let meter = vor_pipeline::Meter::new(MeterConfig::default(), &board);
-        let mut outlet = vor_pipeline::Outlet::new(1, board.clone());
-        let mut source = vor_pipeline::Source::new(&mut outlet, meter, board);
+        let mut spans = vor_pipeline::Outlet::new(1, board.clone());
+        let mut flows = vor_pipeline::Outlet::new(1, board.clone());
+        let mut source = vor_pipeline::Source::new(&mut spans, &mut flows, meter, board);
         for exporter in all(settings()) {
             let name = exporter.name();
             assert!(exporter.start(&mut source).unwrap().is_none(), "{name}");

@@ -12,9 +12,9 @@ use vor_model::semconv::{
     URL_PATH,
 };
 use vor_model::{
-    Attrs, Clock, ConnId, Connection, Endpoint, Family, Headline, Interval, Key, Kind, Language,
-    Measure, Mono, Operation, Origin, ProcessKey, Service, Side, Span, SpanId, Status, TraceId,
-    Transport,
+    Attrs, Clock, ConnId, Connection, Endpoint, Family, Group, Headline, Instrument, Interval, Key,
+    Kind, Language, Measure, Mono, Operation, Origin, ProcessKey, Service, Side, Span, SpanId,
+    Status, TraceId, Transport,
 };
 
 const LABELS: &[Key] =
@@ -22,20 +22,26 @@ const LABELS: &[Key] =
 
 static DURATION: Family = Family {
     name: "http.server.request.duration",
+    standard: true,
+    group: Group::Application,
     unit: "s",
     help: "Duration of HTTP server requests",
     measure: Measure::Duration,
-    buckets: DURATION_BUCKETS,
+    instrument: Instrument::Histogram(DURATION_BUCKETS),
     labels: LABELS,
+    optional: &[],
 };
 
 static SIZE: Family = Family {
     name: "http.server.request.body.size",
+    standard: true,
+    group: Group::Application,
     unit: "By",
     help: "Size of HTTP server request bodies",
     measure: Measure::Attribute(HTTP_REQUEST_BODY_SIZE),
-    buckets: SIZE_BUCKETS,
+    instrument: Instrument::Histogram(SIZE_BUCKETS),
     labels: LABELS,
+    optional: &[],
 };
 
 static FAMILIES: &[&Family] = &[&DURATION, &SIZE];

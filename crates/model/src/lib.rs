@@ -21,7 +21,9 @@ pub use attrs::{Attrs, Key, Value};
 pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin};
 pub use dns::DnsAnswer;
 pub use flow::{EndFacts, Flow, FlowEnd, FlowKey, Initiator, Passage, TcpStats};
-pub use metric::{Exemplar, Exponential, Family, Histogram, Measure, Point};
+pub use metric::{
+    Exemplar, Exponential, Family, Group, Histogram, Instrument, Measure, Number, Point,
+};
 pub use net::{ConnId, Connection, Endpoint, Side, Transport, Workload};
 pub use process::{Language, Process, ProcessKey};
 pub use service::Service;

@@ -8,29 +8,71 @@ use crate::service::Service;
 use crate::time::Mono;
 use crate::trace::{SpanId, TraceId};
 
-/// A histogram that operations feed.
+/// Numbers of one name that operations or flows feed.
 #[derive(Debug, PartialEq)]
 pub struct Family {
     /// OpenTelemetry name (`http.server.request.duration`).
     pub name: &'static str,
+    /// Whether a semantic convention has that name; if not, the configured prefix stands in front of it.
+    pub standard: bool,
+    /// What it is selected by.
+    pub group: Group,
     /// UCUM unit (`s`, `By`).
     pub unit: &'static str,
     /// One sentence.
     pub help: &'static str,
-    /// What of the operation is measured.
+    /// What becomes of the values.
+    pub instrument: Instrument,
+    /// What is measured.
     pub measure: Measure,
-    /// Upper bounds of the explicit buckets, ascending.
-    pub buckets: &'static [f64],
     /// Attributes that become labels unless configured otherwise, in order.
     pub labels: &'static [Key],
+    /// Further attributes that become labels when they are asked for.
+    pub optional: &'static [Key],
 }
 
-/// What of an operation a family measures.
+/// Families that are switched on and off together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// What observed services ask and answer.
+    Application,
+    /// Network flows.
+    Network,
+    /// Packets of network flows.
+    NetworkPackets,
+    /// Network flows between zones.
+    InterZone,
+    /// What TCP and DNS say of themselves.
+    Stats,
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Application, Self::Network, Self::NetworkPackets, Self::InterZone, Self::Stats];
+
+    /// Whether each series belongs to a service; if not, it belongs to the host.
+    #[must_use]
+    pub const fn is_of_services(self) -> bool {
+        matches!(self, Self::Application)
+    }
+}
+
+/// What becomes of the values of a family.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Instrument {
+    /// They are added up; they are whole numbers.
+    Sum,
+    /// They are counted in buckets with these upper bounds, ascending.
+    Histogram(&'static [f64]),
+}
+
+/// What a family measures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Measure {
-    /// Its duration in seconds.
+    /// The duration in seconds.
     Duration,
-    /// A numeric attribute; an operation without it does not count.
+    /// A numeric attribute; what has none does not count.
     Attribute(Key),
 }
 
@@ -44,9 +86,29 @@ pub struct Point {
     /// When counting began.
     pub since: Mono,
     /// What was counted.
-    pub histogram: Histogram,
+    pub number: Number,
     /// Samples of single operations behind the numbers, newest last.
     pub exemplars: Vec<Exemplar>,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Number {
+    /// The sum of the values.
+    Sum(u64),
+    /// How they are distributed.
+    Histogram(Histogram),
+}
+
+impl Number {
+    /// The distribution, if it is one.
+    #[must_use]
+    pub const fn histogram(&self) -> Option<&Histogram> {
+        match self {
+            Self::Histogram(histogram) => Some(histogram),
+            Self::Sum(_) => None,
+        }
+    }
 }
 
 /// A distribution, with explicit and with base-2 exponential buckets.

@@ -16,9 +16,9 @@ use vor_model::semconv::{
     HTTP_ROUTE, SERVER_ADDRESS, SERVER_PORT, SIZE_BUCKETS, URL_PATH, URL_SCHEME,
 };
 use vor_model::{
-    Attrs, Captured, ConnId, Connection, Done, Ending, Endpoint, Exchange, Family, Headline,
-    Interval, Key, Kind, Language, Measure, Message, Mono, Operation, Origin, ProcessKey, Service,
-    Side, Span, Status, Transport,
+    Attrs, Captured, ConnId, Connection, Done, Ending, Endpoint, Exchange, Family, Group, Headline,
+    Instrument, Interval, Key, Kind, Language, Measure, Message, Mono, Operation, Origin,
+    ProcessKey, Service, Side, Span, Status, Transport,
 };
 use vor_pipeline::{Assemble, Chain, Meter, MeterConfig, Outlet, Services, SpansConfig};
 use vor_protocol::{Claim, Conversation, Info, Next, Opening, Protocol, Unreadable};
@@ -33,20 +33,26 @@ const LABELS: &[Key] =
 
 static DURATION: Family = Family {
     name: "bench.duration",
+    standard: true,
+    group: Group::Application,
     unit: "s",
     help: "",
     measure: Measure::Duration,
-    buckets: DURATION_BUCKETS,
+    instrument: Instrument::Histogram(DURATION_BUCKETS),
     labels: LABELS,
+    optional: &[],
 };
 
 static SIZE: Family = Family {
     name: "bench.size",
+    standard: true,
+    group: Group::Application,
     unit: "By",
     help: "",
     measure: Measure::Attribute(HTTP_REQUEST_BODY_SIZE),
-    buckets: SIZE_BUCKETS,
+    instrument: Instrument::Histogram(SIZE_BUCKETS),
     labels: LABELS,
+    optional: &[],
 };
 
 static FAMILIES: &[&Family] = &[&DURATION, &SIZE];
@@ -173,7 +179,7 @@ fn main() -> Result<(), confique::Error> {
     });
 
     let meter = Meter::new(MeterConfig::default(), &board);
-    let mut chain = Chain::new(Arc::clone(&board)).stage(meter.tap());
+    let mut chain = Chain::new("chain", Arc::clone(&board)).stage(meter.tap());
     let mut outlet = Outlet::new(32_768, Arc::clone(&board));
     let mut inbox = outlet.open("bench");
     let mut whole = assemble(&board)?;

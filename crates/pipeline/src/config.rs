@@ -2,6 +2,7 @@
 //! Settings of the span pipeline and of metrics in general.
 
 use vor_config::Duration;
+use vor_model::Key;
 
 /// How captures become spans (`spans`).
 #[derive(Debug, Clone, confique::Config)]
@@ -47,7 +48,22 @@ pub enum Prefix {
     Vor,
 }
 
+/// The agent's own address, as Beyla calls it.
+pub(crate) const AGENT_IP: Key = Key::new("beyla.ip");
+
 impl Prefix {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Beyla, Self::Obi, Self::Vor];
+
+    /// `key` as it is shown: the one attribute that names the agent names this one.
+    #[must_use]
+    pub(crate) fn key(self, key: &Key) -> Key {
+        match self {
+            Self::Obi | Self::Vor if *key == AGENT_IP => format!("{}.ip", self.as_str()).into(),
+            _ => key.clone(),
+        }
+    }
+
     /// The word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Captured → spans → stages → metrics and outlets. Owns the seams that exporters and lookups fill.
+//! Captured → spans → stages → metrics and outlets; flows → stages → the same. Owns the seams that exporters and
+//! lookups fill.
 //!
-//! In: batches of [`Captured`](vor_model::Captured). Out: `Arc<[Span]>` in each exporter's inbox, series in the meter.
+//! In: batches of [`Captured`](vor_model::Captured) and of [`Flow`]s. Out: `Arc<[Span]>` and `Arc<[Flow]>` in the
+//! inboxes of the exporters that want them, series in the meter.
 //! Only exporters wait for anything; everything here is called, does its work and returns.
 
 mod assemble;
@@ -12,6 +14,7 @@ mod outlet;
 #[cfg(test)]
 mod sample;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -19,12 +22,12 @@ use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
 use vor_health::Board;
-use vor_model::{Clock, Mono, ProcessKey, Workload};
+use vor_model::{Clock, Flow, Key, Mono, ProcessKey, Span, Value, Workload};
 
 pub use assemble::{Assemble, Judge, Services};
 pub use chain::Chain;
 pub use config::{Bounds, BucketsConfig, MetricsConfig, Prefix, SpansConfig};
-pub use meter::{FamilyPoints, Meter, MeterConfig, Tap};
+pub use meter::{FamilyPoints, Measured, Meter, MeterConfig, Select, SelectError, Tap};
 pub use outlet::{Batch, Closing, Inbox, Outlet};
 
 /// A step over a batch, called by a chain for every batch that passes.
@@ -33,6 +36,18 @@ pub trait Stage<T>: Send {
     fn name(&self) -> &'static str;
     /// May edit, drop and add; never blocks.
     fn apply(&mut self, batch: &mut Vec<T>);
+}
+
+/// What has attributes.
+pub trait Attributed {
+    /// The value of `key`, if it has one.
+    fn attribute(&self, key: &Key) -> Option<Cow<'_, Value>>;
+}
+
+impl Attributed for Span {
+    fn attribute(&self, key: &Key) -> Option<Cow<'_, Value>> {
+        self.operation.attrs.get(key).map(Cow::Borrowed)
+    }
 }
 
 /// Names for addresses and processes. Stages ask it for every span and flow, so it answers from a snapshot
@@ -81,21 +96,32 @@ pub enum StartError {
 
 /// What an exporter may draw from.
 pub struct Source<'a> {
-    outlet: &'a mut Outlet,
+    spans: &'a mut Outlet<Span>,
+    flows: &'a mut Outlet<Flow>,
     meter: Arc<Meter>,
     board: Arc<Board>,
 }
 
 impl<'a> Source<'a> {
-    /// A source of the spans that go through `outlet` and the series of `meter`.
-    pub fn new(outlet: &'a mut Outlet, meter: Arc<Meter>, board: Arc<Board>) -> Self {
-        Self { outlet, meter, board }
+    /// A source of the spans and flows that go through the two outlets, and of the series of `meter`.
+    pub fn new(
+        spans: &'a mut Outlet<Span>,
+        flows: &'a mut Outlet<Flow>,
+        meter: Arc<Meter>,
+        board: Arc<Board>,
+    ) -> Self {
+        Self { spans, flows, meter, board }
     }
 
     /// Every span from now on, counted as stage `name`: `in` and `lost.full` are counted by the outlet, `out`
     /// and every other `lost.REASON` by the exporter, per span.
-    pub fn inbox(&mut self, name: &'static str) -> Inbox {
-        self.outlet.open(name)
+    pub fn spans(&mut self, name: &'static str) -> Inbox<Span> {
+        self.spans.open(name)
+    }
+
+    /// Every flow from now on, counted likewise.
+    pub fn flows(&mut self, name: &'static str) -> Inbox<Flow> {
+        self.flows.open(name)
     }
 
     /// Metric series.
@@ -110,10 +136,10 @@ impl<'a> Source<'a> {
         Arc::clone(&self.board)
     }
 
-    /// The end of all spans, for exporters that need no inbox.
+    /// The end of all spans and flows, for exporters that need no inbox.
     #[must_use]
     pub fn closing(&self) -> Closing {
-        self.outlet.closing()
+        self.spans.closing().and(self.flows.closing())
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One inbox per exporter, bounded in spans. A full inbox loses the batch: here, nowhere else, counted per span.
+//! One inbox per exporter, bounded in items. A full inbox loses the batch: here, nowhere else, counted per item.
+//! An item is a span or a flow.
 //!
 //! In: finished batches, once each. Out: the same batch, shared, in every inbox. An exporter that is slow
 //! or stuck harms nobody else.
@@ -9,32 +10,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use vor_health::{Board, Counter};
-use vor_model::Span;
 
-/// Spans that left the chain together.
-pub type Batch = Arc<[Span]>;
+/// Items that left the chain together.
+pub type Batch<T> = Arc<[T]>;
 
 /// The end of the pipeline.
-pub struct Outlet {
+pub struct Outlet<T> {
     board: Arc<Board>,
     depth: usize,
-    doors: Vec<Door>,
+    doors: Vec<Door<T>>,
     /// Dropped with the outlet, which is what [`Closing`] waits for.
     alive: watch::Sender<()>,
 }
 
-struct Door {
+struct Door<T> {
     name: &'static str,
-    /// Whether it was said that spans are lost here.
+    /// Whether it was said that something is lost here.
     told: AtomicBool,
-    inbox: mpsc::Sender<(Batch, OwnedSemaphorePermit)>,
+    inbox: mpsc::Sender<(Batch<T>, OwnedSemaphorePermit)>,
     room: Room,
     taken: Counter,
     full: Counter,
     gone: Counter,
 }
 
-/// The spans that an inbox may still take.
+/// What an inbox may still take.
 #[derive(Clone)]
 struct Room {
     free: Arc<Semaphore>,
@@ -43,10 +43,10 @@ struct Room {
 }
 
 impl Room {
-    /// Room for `spans`; a batch that is larger than the whole inbox needs all of it.
-    fn take(&self, spans: usize) -> Option<OwnedSemaphorePermit> {
-        let spans = u32::try_from(spans.min(self.depth)).ok()?;
-        Arc::clone(&self.free).try_acquire_many_owned(spans).ok()
+    /// Room for `items`; a batch that is larger than the whole inbox needs all of it.
+    fn take(&self, items: usize) -> Option<OwnedSemaphorePermit> {
+        let items = u32::try_from(items.min(self.depth)).ok()?;
+        Arc::clone(&self.free).try_acquire_many_owned(items).ok()
     }
 
     fn gauge(&self) {
@@ -55,11 +55,11 @@ impl Room {
     }
 }
 
-/// The deepest inbox, in spans.
+/// The deepest inbox, in items.
 const MAX_DEPTH: usize = 1 << 24;
 
-impl Outlet {
-    /// An outlet whose inboxes hold `depth` spans each (1 to 2^24).
+impl<T> Outlet<T> {
+    /// An outlet whose inboxes hold `depth` items each (1 to 2^24).
     #[must_use]
     pub fn new(depth: usize, board: Arc<Board>) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Outlet {
     }
 
     /// One more inbox, counted as stage `name`.
-    pub fn open(&mut self, name: &'static str) -> Inbox {
+    pub fn open(&mut self, name: &'static str) -> Inbox<T> {
         let (inbox, batches) = mpsc::channel(self.depth);
         let count = |what| self.board.counter(name, what);
         let (free, waiting) = (Arc::new(Semaphore::new(self.depth)), count("waiting"));
@@ -92,31 +92,34 @@ impl Outlet {
     /// Something that ends when this outlet is dropped.
     #[must_use]
     pub fn closing(&self) -> Closing {
-        Closing(self.alive.subscribe())
+        Closing(vec![self.alive.subscribe()])
     }
 
-    /// Puts `spans` into every inbox that has room.
-    pub fn put(&self, spans: &mut Vec<Span>) {
-        if spans.is_empty() {
+    /// Puts `items` into every inbox that has room.
+    pub fn put(&self, items: &mut Vec<T>) {
+        if items.is_empty() {
             return;
         }
         if self.doors.is_empty() {
-            return spans.clear();
+            return items.clear();
         }
-        let batch: Batch = spans.drain(..).collect();
+        let batch: Batch<T> = items.drain(..).collect();
         let count = count(&batch);
         for door in &self.doors {
             door.taken.add(count);
             let Some(room) = door.room.take(batch.len()) else {
                 door.full.add(count);
                 if !door.told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(unit = door.name, "too slow: spans are lost, and counted");
+                    tracing::warn!(
+                        unit = door.name,
+                        "too slow: what finds no room is lost, and counted"
+                    );
                 }
                 continue;
             };
             // Before the exporter can take it out again.
             door.room.gauge();
-            // There is a place for each span, so only an exporter that gave up, and has said so, takes none.
+            // There is a place for each item, so only an exporter that gave up, and has said so, takes none.
             if door.inbox.try_send((Arc::clone(&batch), room)).is_err() {
                 door.gone.add(count);
             }
@@ -124,32 +127,32 @@ impl Outlet {
     }
 }
 
-fn count(batch: &Batch) -> u64 {
+fn count<T>(batch: &Batch<T>) -> u64 {
     vor_health::count(batch.len())
 }
 
-/// Where one exporter finds its spans. What is left in it when it is dropped counts as `lost.gone`.
-pub struct Inbox {
-    batches: mpsc::Receiver<(Batch, OwnedSemaphorePermit)>,
+/// Where one exporter finds its items. What is left in it when it is dropped counts as `lost.gone`.
+pub struct Inbox<T> {
+    batches: mpsc::Receiver<(Batch<T>, OwnedSemaphorePermit)>,
     room: Room,
     gone: Counter,
 }
 
-impl Inbox {
+impl<T> Inbox<T> {
     /// The next batch; waits for one. `None`: there will be no more. Safe to cancel.
-    pub async fn recv(&mut self) -> Option<Batch> {
+    pub async fn recv(&mut self) -> Option<Batch<T>> {
         let taken = self.batches.recv().await;
         self.unpack(taken)
     }
 
     /// The next batch if one is there already.
-    pub fn try_recv(&mut self) -> Option<Batch> {
+    pub fn try_recv(&mut self) -> Option<Batch<T>> {
         let taken = self.batches.try_recv().ok();
         self.unpack(taken)
     }
 
     /// Gives the room back that the batch had.
-    fn unpack(&self, taken: Option<(Batch, OwnedSemaphorePermit)>) -> Option<Batch> {
+    fn unpack(&self, taken: Option<(Batch<T>, OwnedSemaphorePermit)>) -> Option<Batch<T>> {
         let (batch, room) = taken?;
         drop(room);
         self.room.gauge();
@@ -157,7 +160,7 @@ impl Inbox {
     }
 }
 
-impl Drop for Inbox {
+impl<T> Drop for Inbox<T> {
     fn drop(&mut self) {
         self.batches.close();
         while let Some(batch) = self.try_recv() {
@@ -166,20 +169,29 @@ impl Drop for Inbox {
     }
 }
 
-/// The end of all spans.
+/// The end of everything that outlets give.
 #[derive(Debug, Clone)]
-pub struct Closing(watch::Receiver<()>);
+pub struct Closing(Vec<watch::Receiver<()>>);
 
 impl Closing {
-    /// Returns when the outlet is gone. Safe to cancel.
+    /// The end of both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Returns when all of the outlets are gone. Safe to cancel.
     pub async fn wait(&mut self) {
-        while self.0.changed().await.is_ok() {}
+        for alive in &mut self.0 {
+            while alive.changed().await.is_ok() {}
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use vor_model::Attrs;
+    use vor_model::{Attrs, Span};
 
     use super::*;
     use crate::sample::{service, span};

@@ -6,28 +6,35 @@ use std::sync::Arc;
 
 use vor_model::semconv::{DURATION_BUCKETS, HTTP_REQUEST_METHOD, HTTP_ROUTE, SIZE_BUCKETS};
 use vor_model::{
-    Attrs, ConnId, Connection, Endpoint, Family, Headline, Interval, Key, Kind, Language, Measure,
-    Mono, Operation, Origin, ProcessKey, Service, Side, Span, SpanId, Status, TraceId, Transport,
+    Attrs, ConnId, Connection, Endpoint, Family, Group, Headline, Instrument, Interval, Key, Kind,
+    Language, Measure, Mono, Operation, Origin, ProcessKey, Service, Side, Span, SpanId, Status,
+    TraceId, Transport,
 };
 
 pub(crate) const SIZE: Key = Key::new("size");
 
 pub(crate) static DURATION: Family = Family {
     name: "test.duration",
+    standard: true,
+    group: Group::Application,
     unit: "s",
     help: "How long it took",
     measure: Measure::Duration,
-    buckets: DURATION_BUCKETS,
+    instrument: Instrument::Histogram(DURATION_BUCKETS),
     labels: &[HTTP_REQUEST_METHOD, HTTP_ROUTE],
+    optional: &[],
 };
 
 pub(crate) static SIZES: Family = Family {
     name: "test.size",
+    standard: true,
+    group: Group::Application,
     unit: "By",
     help: "How large it was",
     measure: Measure::Attribute(SIZE),
-    buckets: SIZE_BUCKETS,
+    instrument: Instrument::Histogram(SIZE_BUCKETS),
     labels: &[HTTP_REQUEST_METHOD, HTTP_ROUTE],
+    optional: &[],
 };
 
 static FAMILIES: &[&Family] = &[&DURATION, &SIZES];

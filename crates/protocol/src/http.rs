@@ -9,12 +9,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use vor_model::semconv::{
-    DURATION_BUCKETS, ERROR_TYPE, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
+    CLIENT_ADDRESS, DURATION_BUCKETS, ERROR_TYPE, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
     HTTP_RESPONSE_BODY_SIZE, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, SERVER_ADDRESS, SERVER_PORT,
     SIZE_BUCKETS, URL_FULL, URL_PATH, URL_SCHEME,
 };
 use vor_model::{
-    Attrs, Family, Headline, Key, Measure, Operation, Side, Status, TraceContext, Value,
+    Attrs, Family, Group, Headline, Instrument, Key, Measure, Operation, Side, Status,
+    TraceContext, Value,
 };
 
 const METHOD_ORIGINAL: Key = Key::new("http.request.method_original");
@@ -65,14 +66,35 @@ static SERVER_FAMILIES: &[&Family] =
 static CLIENT_FAMILIES: &[&Family] =
     &[&CLIENT_DURATION, &CLIENT_REQUEST_SIZE, &CLIENT_RESPONSE_SIZE];
 
+/// Attributes that become labels when they are asked for.
+const OPTIONAL: &[Key] = &[ERROR_TYPE, URL_SCHEME, URL_PATH, CLIENT_ADDRESS];
+
 const fn duration(name: &'static str, help: &'static str) -> Family {
-    let measure = Measure::Duration;
-    Family { name, unit: "s", help, measure, buckets: DURATION_BUCKETS, labels: LABELS }
+    Family {
+        name,
+        standard: true,
+        group: Group::Application,
+        unit: "s",
+        help,
+        instrument: Instrument::Histogram(DURATION_BUCKETS),
+        measure: Measure::Duration,
+        labels: LABELS,
+        optional: OPTIONAL,
+    }
 }
 
 const fn size(name: &'static str, help: &'static str, of: Key) -> Family {
-    let measure = Measure::Attribute(of);
-    Family { name, unit: "By", help, measure, buckets: SIZE_BUCKETS, labels: LABELS }
+    Family {
+        name,
+        standard: true,
+        group: Group::Application,
+        unit: "By",
+        help,
+        instrument: Instrument::Histogram(SIZE_BUCKETS),
+        measure: Measure::Attribute(of),
+        labels: LABELS,
+        optional: OPTIONAL,
+    }
 }
 
 /// What was asked for.

@@ -2,12 +2,12 @@
 //! From cumulative points to what was counted since the receiver last took them.
 //!
 //! In: points that count from the beginning of their series. Out: points that count from the last one that
-//! was taken; what could not be sent is in the next one. Holds one histogram per series of the last snapshot.
+//! was taken; what could not be sent is in the next one. Holds one number per series of the last snapshot.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use vor_model::{Exponential, Histogram, Mono, Point};
+use vor_model::{Exponential, Histogram, Mono, Number, Point};
 
 use super::encode::Series;
 
@@ -21,7 +21,7 @@ pub(super) struct Deltas {
 struct Last {
     since: Mono,
     at: Mono,
-    histogram: Histogram,
+    number: Number,
 }
 
 impl Deltas {
@@ -47,8 +47,8 @@ impl Deltas {
     /// `series` were taken as they stood at `at`.
     pub(super) fn taken<'a>(&mut self, series: impl Iterator<Item = &'a Series>, at: Mono) {
         for series in series {
-            let Point { since, histogram, .. } = &series.point;
-            let last = Last { since: *since, at, histogram: histogram.clone() };
+            let Point { since, number, .. } = &series.point;
+            let last = Last { since: *since, at, number: number.clone() };
             self.last.insert(key(series), last);
         }
     }
@@ -57,10 +57,8 @@ impl Deltas {
 /// What makes a series that one.
 fn key(series: &Series) -> String {
     let Point { service, labels, .. } = &series.point;
-    let mut key = format!(
-        "{}\0{}\0{}\0{}",
-        series.family.name, service.namespace, service.name, service.instance
-    );
+    let mut key =
+        format!("{}\0{}\0{}\0{}", series.name, service.namespace, service.name, service.instance);
     for (label, value) in labels.iter() {
         // Writing to a String cannot fail.
         let _ = write!(key, "\0{label}\0{value}");
@@ -69,20 +67,29 @@ fn key(series: &Series) -> String {
 }
 
 fn since(point: &Point, last: &Last) -> Option<Point> {
-    let (now, then) = (&point.histogram, &last.histogram);
+    let number = match (&point.number, &last.number) {
+        (Number::Sum(now), Number::Sum(then)) => {
+            Number::Sum(now.checked_sub(*then).filter(|sum| *sum > 0)?)
+        }
+        (Number::Histogram(now), Number::Histogram(then)) => Number::Histogram(added(now, then)?),
+        (Number::Sum(_), Number::Histogram(_)) | (Number::Histogram(_), Number::Sum(_)) => {
+            return None;
+        }
+    };
+    let exemplars = point.exemplars.iter().filter(|exemplar| exemplar.at > last.at);
+    let exemplars = exemplars.copied().collect();
+    Some(Point { since: last.at, number, exemplars, ..point.clone() })
+}
+
+/// What came to `then`; `None` when that is nothing.
+fn added(now: &Histogram, then: &Histogram) -> Option<Histogram> {
     let count = now.count.checked_sub(then.count).filter(|count| *count > 0)?;
     let buckets = now.buckets.iter().zip(&then.buckets);
-    let exemplars = point.exemplars.iter().filter(|exemplar| exemplar.at > last.at);
-    Some(Point {
-        since: last.at,
-        histogram: Histogram {
-            count,
-            sum: now.sum - then.sum,
-            buckets: buckets.map(|(now, then)| now.saturating_sub(*then)).collect(),
-            exponential: less(&now.exponential, &then.exponential),
-        },
-        exemplars: exemplars.copied().collect(),
-        ..point.clone()
+    Some(Histogram {
+        count,
+        sum: now.sum - then.sum,
+        buckets: buckets.map(|(now, then)| now.saturating_sub(*then)).collect(),
+        exponential: less(&now.exponential, &then.exponential),
     })
 }
 
@@ -120,16 +127,16 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
+    fn of(point: &Point) -> &Histogram {
+        point.number.histogram().unwrap()
+    }
+
     fn counted(meter: &Meter, millis: &[u64], at: Mono) -> Vec<Series> {
         let spans: Vec<_> =
             millis.iter().map(|ms| answered(Duration::from_millis(*ms), 10)).collect();
         meter.record(&spans, at);
-        let families = meter.snapshot(at, &|_| true);
-        let series = families.into_iter().flat_map(|family| {
-            let (of, bounds) = (family.family, family.bounds);
-            let points = family.points.into_iter();
-            points.map(move |point| Series { family: of, bounds: bounds.clone(), point })
-        });
+        let families = meter.snapshot(at, &|_, _| true);
+        let series = families.into_iter().flat_map(Series::of);
         series.filter(|series| series.family.unit == "s").collect()
     }
 
@@ -149,13 +156,13 @@ mod tests {
         let delta = deltas.of(&second).remove(0).unwrap().point;
         let expected = counted(&fresh, &[1, 9_000], Mono(2 * SECOND)).remove(0).point;
         assert_eq!(delta.since, Mono(SECOND));
-        assert_eq!(delta.histogram.count, 2);
-        assert_eq!(delta.histogram.buckets, expected.histogram.buckets);
-        assert!((delta.histogram.sum - expected.histogram.sum).abs() < 1e-9);
-        assert_eq!(delta.histogram.exponential.counts.iter().sum::<u64>(), 2);
+        assert_eq!(of(&delta).count, 2);
+        assert_eq!(of(&delta).buckets, of(&expected).buckets);
+        assert!((of(&delta).sum - of(&expected).sum).abs() < 1e-9);
+        assert_eq!(of(&delta).exponential.counts.iter().sum::<u64>(), 2);
 
         let unsent = deltas.of(&counted(&all, &[5], Mono(3 * SECOND))).remove(0).unwrap();
-        assert_eq!(unsent.point.histogram.count, 3, "what was not taken is in the next one");
+        assert_eq!(of(&unsent.point).count, 3, "what was not taken is in the next one");
         deltas.taken(counted(&all, &[], Mono(3 * SECOND)).iter(), Mono(3 * SECOND));
         assert!(deltas.of(&counted(&all, &[], Mono(4 * SECOND)))[0].is_none(), "nothing new");
     }

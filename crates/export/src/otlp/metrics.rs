@@ -21,6 +21,7 @@ use super::deliver::Courier;
 use super::delta::Deltas;
 use super::encode::{About, MAX_REQUEST_BYTES, Series, metrics};
 use super::transport::Reply;
+use crate::feature::Shown;
 
 /// Its name on the board.
 pub(super) const STAGE: &str = "otlp_metrics";
@@ -32,7 +33,7 @@ const MAX_SERIES: usize = 4096;
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) interval: Duration,
-    pub(super) instrumentations: Vec<String>,
+    pub(super) shown: Shown,
     pub(super) aggregation: Aggregation,
     pub(super) temporality: Temporality,
 }
@@ -108,14 +109,9 @@ impl Metrics {
 
     /// Everything there is to say at `at`.
     fn items(&mut self, at: Mono) -> Vec<Item> {
-        let wanted = &self.rules.instrumentations;
-        let wanted = |protocol: &str| wanted.iter().any(|name| name == "*" || name == protocol);
-        let mut series = Vec::new();
-        for family in self.meter.snapshot(at, &wanted) {
-            let (of, bounds) = (family.family, family.bounds);
-            let points = family.points.into_iter();
-            series.extend(points.map(|point| Series { family: of, bounds: bounds.clone(), point }));
-        }
+        let wanted = |group, protocol: &str| self.rules.shown.has(group, protocol);
+        let families = self.meter.snapshot(at, &wanted).into_iter();
+        let series: Vec<_> = families.flat_map(Series::of).collect();
         match self.rules.temporality {
             Temporality::Cumulative => {
                 series.into_iter().map(|series| Item { series, delta: None }).collect()

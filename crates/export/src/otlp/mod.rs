@@ -22,7 +22,7 @@ use std::time::Duration;
 use vor_health::Verdict;
 use vor_pipeline::{Exporter, Prefix, Source, StartError, Task};
 
-use crate::Feature;
+use crate::feature::Shown;
 use crate::prometheus::Build;
 pub use config::{
     Aggregation, Compression, OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig, Protocol,
@@ -86,7 +86,7 @@ impl Otlp {
             sampler: sampler::Sampler::new(&config.sampler),
         };
         let packer = traces::Packer::new(rules, self.about, &from.board());
-        let (closing, inbox) = (from.closing(), from.inbox(traces::STAGE));
+        let (closing, inbox) = (from.closing(), from.spans(traces::STAGE));
         Ok(Some(Box::pin(traces::run(inbox, closing, courier, packer))))
     }
 
@@ -95,7 +95,8 @@ impl Otlp {
         let Some(target) = Target::metrics(&self.shared, config).map_err(setting)? else {
             return Ok(None);
         };
-        if !Feature::application(&config.features, metrics::STAGE) {
+        let shown = Shown::new(&config.features, &config.instrumentations, metrics::STAGE);
+        if shown.is_empty() {
             return Ok(None);
         }
         let interval = config.interval.get().max(MIN_INTERVAL);
@@ -108,7 +109,7 @@ impl Otlp {
             courier,
             rules: metrics::Rules {
                 interval,
-                instrumentations: config.instrumentations.clone(),
+                shown,
                 aggregation: config.histogram_aggregation,
                 temporality: config.temporality,
             },

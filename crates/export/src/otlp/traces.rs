@@ -14,6 +14,7 @@ use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use vor_health::{Board, Counter, count};
+use vor_model::Span;
 use vor_pipeline::{Batch, Closing, Inbox, clock};
 
 use super::FLUSH_LIMIT;
@@ -36,7 +37,12 @@ pub(super) struct Rules {
 }
 
 /// Runs until the inbox is closed and what it held is settled, or [`FLUSH_LIMIT`] after `closing`.
-pub(super) async fn run(inbox: Inbox, mut closing: Closing, courier: Courier, packer: Packer) {
+pub(super) async fn run(
+    inbox: Inbox<Span>,
+    mut closing: Closing,
+    courier: Courier,
+    packer: Packer,
+) {
     let (batches, taken) = mpsc::channel(1);
     let (load, rules) = (courier.load(0), packer.rules.clone());
     let gather = Gather { inbox, queue: VecDeque::new(), load, rules };
@@ -55,14 +61,14 @@ pub(super) async fn run(inbox: Inbox, mut closing: Closing, courier: Courier, pa
 
 /// Spans that leave together, and their account.
 struct Parcel {
-    batches: Vec<Batch>,
+    batches: Vec<Batch<Span>>,
     load: Load,
 }
 
 /// Takes from the inbox what there is room for.
 struct Gather {
-    inbox: Inbox,
-    queue: VecDeque<Batch>,
+    inbox: Inbox<Span>,
+    queue: VecDeque<Batch<Span>>,
     /// The spans in `queue`.
     load: Load,
     rules: Rules,
@@ -101,7 +107,7 @@ impl Gather {
         }
     }
 
-    fn push(&mut self, batch: Batch) {
+    fn push(&mut self, batch: Batch<Span>) {
         self.load.add(count(batch.len()));
         self.queue.push_back(batch);
     }
@@ -156,7 +162,7 @@ impl Packer {
     }
 
     /// `batches` as requests, with the number of spans in each; settles those that are in none.
-    fn requests(&self, batches: &[Batch], load: &mut Load) -> Vec<(Bytes, u64)> {
+    fn requests(&self, batches: &[Batch<Span>], load: &mut Load) -> Vec<(Bytes, u64)> {
         let mut spans = Vec::new();
         for span in batches.iter().flat_map(|batch| batch.iter()) {
             let wanted = &self.rules.instrumentations;

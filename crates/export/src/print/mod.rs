@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Prints one line per span, or counts them.
+//! Prints one line per span and per flow, or counts the spans.
 //!
 //! In: batches. Out: text or JSON on a given writer. Lines of what has piled up are written together, on a
 //! thread that may block, so that a slow terminal holds up nothing but this exporter. When nobody reads any
@@ -11,7 +11,7 @@ mod tests;
 mod text;
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -41,8 +41,9 @@ pub enum TracePrinter {
 }
 
 /// Where lines go.
+#[derive(Clone)]
 pub struct Output {
-    writer: Box<dyn Write + Send>,
+    writer: Arc<Mutex<dyn Write + Send>>,
     colour: bool,
 }
 
@@ -52,7 +53,7 @@ impl Output {
     pub fn stdout(no_color: bool) -> Self {
         let writer = io::stdout();
         let colour = !no_color && writer.is_terminal();
-        Self { writer: Box::new(writer), colour }
+        Self { writer: Arc::new(Mutex::new(writer)), colour }
     }
 
     /// Standard error, coloured likewise.
@@ -60,12 +61,18 @@ impl Output {
     pub fn stderr(no_color: bool) -> Self {
         let writer = io::stderr();
         let colour = !no_color && writer.is_terminal();
-        Self { writer: Box::new(writer), colour }
+        Self { writer: Arc::new(Mutex::new(writer)), colour }
     }
 
     /// Anywhere else, without colours.
     pub fn plain(writer: impl Write + Send + 'static) -> Self {
-        Self { writer: Box::new(writer), colour: false }
+        Self { writer: Arc::new(Mutex::new(writer)), colour: false }
+    }
+
+    /// Writes all of `bytes`, in one piece however many write here.
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.write_all(bytes).and_then(|()| writer.flush())
     }
 }
 
@@ -89,10 +96,10 @@ impl Exporter for Print {
     }
 
     fn start(self: Box<Self>, from: &mut Source<'_>) -> Result<Option<Task>, StartError> {
-        let format = match self.printer {
+        let mut format = match self.printer {
             TracePrinter::Disabled => return Ok(None),
             TracePrinter::Counter => {
-                let (inbox, board) = (from.inbox("print"), from.board());
+                let (inbox, board) = (from.spans("print"), from.board());
                 return Ok(Some(Box::pin(count(inbox, self.output, board))));
             }
             TracePrinter::Text => {
@@ -101,8 +108,10 @@ impl Exporter for Print {
             TracePrinter::Json => Format::Json { indent: false },
             TracePrinter::JsonIndent => Format::Json { indent: true },
         };
-        let (inbox, board) = (from.inbox("print"), from.board());
-        Ok(Some(Box::pin(print(inbox, format, self.output.writer, board))))
+        let (inbox, board) = (from.spans("print"), from.board());
+        let write =
+            move |span: &Span, clock: &Clock, to: &mut Vec<u8>| format.write(span, clock, to);
+        Ok(Some(Box::pin(print("print", inbox, write, self.output, board))))
     }
 }
 
@@ -121,21 +130,23 @@ impl Format {
     }
 }
 
-async fn print(
-    mut inbox: Inbox,
-    mut format: Format,
-    mut writer: Box<dyn Write + Send>,
+/// Writes a line for everything that comes, counted as stage `name`.
+async fn print<T>(
+    name: &'static str,
+    mut inbox: Inbox<T>,
+    mut format: impl FnMut(&T, &Clock, &mut Vec<u8>),
+    output: Output,
     board: Arc<Board>,
 ) {
-    let (printed, lost) = (board.counter("print", "out"), board.counter("print", "lost.write"));
+    let (printed, lost) = (board.counter(name, "out"), board.counter(name, "lost.write"));
     let mut lines = Vec::with_capacity(FLUSH_BYTES);
     while let Some(batch) = inbox.recv().await {
         let clock = clock();
-        let mut spans = 0_u64;
-        let mut add = |batch: Batch, lines: &mut Vec<u8>| {
-            for span in batch.iter() {
-                format.write(span, &clock, lines);
-                spans += 1;
+        let mut items = 0_u64;
+        let mut add = |batch: Batch<T>, lines: &mut Vec<u8>| {
+            for item in batch.iter() {
+                format(item, &clock, lines);
+                items += 1;
             }
         };
         add(batch, &mut lines);
@@ -144,29 +155,30 @@ async fn print(
         {
             add(batch, &mut lines);
         }
+        let output = output.clone();
         let write = tokio::task::spawn_blocking(move || {
-            let result = writer.write_all(&lines).and_then(|()| writer.flush());
+            let result = output.write(&lines);
             lines.clear();
-            (writer, lines, result)
+            (lines, result)
         });
-        let Ok((back, emptied, result)) = write.await else { return };
-        (writer, lines) = (back, emptied);
+        let Ok((emptied, result)) = write.await else { return };
+        lines = emptied;
         if let Err(error) = result {
-            lost.add(spans);
-            board.judge("print", Verdict::Failed(format!("cannot write: {error}")));
-            tracing::warn!(unit = "print", %error, "spans are no longer printed");
+            lost.add(items);
+            board.judge(name, Verdict::Failed(format!("cannot write: {error}")));
+            tracing::warn!(unit = name, %error, "nothing is printed any more");
             return;
         }
-        printed.add(spans);
+        printed.add(items);
     }
 }
 
-async fn count(mut inbox: Inbox, mut output: Output, board: Arc<Board>) {
+async fn count(mut inbox: Inbox<Span>, output: Output, board: Arc<Board>) {
     let counted = board.counter("print", "out");
     while let Some(batch) = inbox.recv().await {
         counted.add(vor_health::count(batch.len()));
     }
-    if let Err(error) = writeln!(output.writer, "{} spans", counted.get()) {
+    if let Err(error) = output.write(format!("{} spans\n", counted.get()).as_bytes()) {
         tracing::warn!(unit = "print", %error, "the number of spans is not printed");
     }
 }

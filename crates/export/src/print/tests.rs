@@ -107,7 +107,7 @@ impl Write for Closed {
 }
 
 struct Running {
-    outlet: Outlet,
+    outlet: Outlet<Span>,
     board: Arc<Board>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -115,8 +115,9 @@ struct Running {
 fn start(printer: TracePrinter, writer: impl Write + Send + 'static) -> Running {
     let board = Board::new();
     let mut outlet = Outlet::new(7, Arc::clone(&board));
+    let mut flows = Outlet::new(1, Arc::clone(&board));
     let meter = Meter::new(MeterConfig::default(), &board);
-    let mut source = Source::new(&mut outlet, meter, Arc::clone(&board));
+    let mut source = Source::new(&mut outlet, &mut flows, meter, Arc::clone(&board));
     let exporter = Box::new(Print::new(printer, Output::plain(writer)));
     let task = tokio::spawn(exporter.start(&mut source).unwrap().unwrap());
     Running { outlet, board, task }
@@ -185,8 +186,9 @@ async fn the_counter_tells_the_number_at_the_end() {
 fn disabled_takes_no_inbox() {
     let board = Board::new();
     let mut outlet = Outlet::new(2, Arc::clone(&board));
+    let mut flows = Outlet::new(1, Arc::clone(&board));
     let meter = Meter::new(MeterConfig::default(), &board);
-    let mut source = Source::new(&mut outlet, meter, Arc::clone(&board));
+    let mut source = Source::new(&mut outlet, &mut flows, meter, Arc::clone(&board));
     let exporter = Print::new(TracePrinter::Disabled, Output::plain(io::sink()));
     assert!(Box::new(exporter).start(&mut source).unwrap().is_none());
     assert!(board.readings().iter().all(|reading| reading.stage != "print"));

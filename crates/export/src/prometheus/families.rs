@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use vor_model::{Exemplar, Histogram, Mono, Point, Service, Value};
+use vor_model::{self as model, Exemplar, Histogram, Instrument, Mono, Point, Service, Value};
 use vor_pipeline::FamilyPoints;
 
 /// Metrics that share a name.
@@ -59,30 +59,39 @@ const SERVICE_LABELS: [&str; 4] = ["service_name", "service_namespace", "instanc
 
 /// A family of the meter as a family of Prometheus.
 pub(super) fn measured(from: FamilyPoints) -> Family {
-    let (suffix, unit) = match from.family.unit {
+    let FamilyPoints { family, name, labels: keys, bounds, points } = from;
+    let (suffix, unit) = match family.unit {
         "s" => ("_seconds", "seconds"),
         "By" => ("_bytes", "bytes"),
         _ => ("", ""),
     };
-    let keys = from.family.labels;
-    let labels = SERVICE_LABELS.iter().map(|name| (*name).to_owned());
+    let of_services = family.group.is_of_services();
+    let labels = SERVICE_LABELS.iter().filter(|_| of_services).map(|name| (*name).to_owned());
     Family {
-        name: word(from.family.name) + suffix,
-        help: from.family.help.to_owned(),
-        kind: Kind::Histogram { bounds: from.bounds, unit },
+        name: word(&name) + suffix,
+        help: family.help.to_owned(),
+        kind: match family.instrument {
+            Instrument::Sum => Kind::Counter,
+            Instrument::Histogram(_) => Kind::Histogram { bounds, unit },
+        },
         labels: labels.chain(keys.iter().map(|key| word(key.as_str()))).collect(),
-        metrics: from
-            .points
+        metrics: points
             .into_iter()
             .map(|point| {
-                let Point { service, labels, since, histogram, exemplars } = point;
+                let Point { service, labels, since, number, exemplars } = point;
+                let of_service = of_services.then(|| service_labels(&service));
                 let own = keys.iter().map(|key| labels.get(key).map_or_else(String::new, text));
                 // The overflow series has one label, which is none of the family's.
                 let overflows = labels.iter().any(|(key, _)| word(key.as_str()) == OVERFLOW.0);
                 Metric {
-                    labels: service_labels(&service).into_iter().chain(own).collect(),
+                    labels: of_service.into_iter().flatten().chain(own).collect(),
                     mark: overflows.then_some(OVERFLOW),
-                    number: Number::Distribution { histogram, since, exemplars },
+                    number: match number {
+                        model::Number::Sum(sum) => Number::Single(exact(sum)),
+                        model::Number::Histogram(histogram) => {
+                            Number::Distribution { histogram, since, exemplars }
+                        }
+                    },
                 }
             })
             .collect(),
@@ -92,7 +101,8 @@ pub(super) fn measured(from: FamilyPoints) -> Family {
 /// `target_info`: one metric per service of `points`, with its resource attributes.
 pub(super) fn targets(points: &[FamilyPoints], prefix: &str, extra: &[String]) -> Family {
     let mut seen = BTreeSet::new();
-    let services = points.iter().flat_map(|family| &family.points).map(|point| &point.service);
+    let families = points.iter().filter(|family| family.family.group.is_of_services());
+    let services = families.flat_map(|family| &family.points).map(|point| &point.service);
     let services = services.filter(|service| {
         seen.insert((service.namespace.clone(), service.name.clone(), service.instance.clone()))
     });
@@ -143,6 +153,15 @@ fn service_labels(service: &Service) -> [String; 4] {
     let text = |text: &Arc<str>| text.to_string();
     let job = service.qualified_name();
     [text(&service.name), text(&service.namespace), text(&service.instance), job]
+}
+
+#[allow(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "Prometheus counts in floating point; it is exact below 2^53"
+)]
+pub(super) fn exact(count: u64) -> f64 {
+    count as f64
 }
 
 fn text(value: &Value) -> String {

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use vor_health::{Board, Verdict};
 use vor_pipeline::{Exporter, Meter, Prefix, Source, StartError, Task, now};
 
-use crate::Feature;
+use crate::feature::Shown;
 pub use config::{
     InternalExporter, InternalMetricsConfig, InternalPrometheusConfig, PrometheusConfig, UrlPath,
 };
@@ -138,18 +138,16 @@ fn services(
     build: Build,
     meter: Arc<Meter>,
 ) -> Box<dyn Fn() -> Vec<Family> + Send + Sync> {
-    let application = Feature::application(&config.features, "prometheus");
+    let wanted = Shown::new(&config.features, &config.instrumentations, "prometheus");
     Box::new(move || {
-        let wanted = &config.instrumentations;
-        let wanted = |protocol: &str| wanted.iter().any(|name| name == "*" || name == protocol);
-        let points = if application { meter.snapshot(now(), &wanted) } else { Vec::new() };
+        let points = meter.snapshot(now(), &|group, protocol| wanted.has(group, protocol));
         let mut shown = Vec::new();
-        if !points.is_empty() {
-            let prefix = prefix.as_str();
-            shown.push(families::targets(&points, prefix, &config.extra_resource_attributes));
-        }
+        let targets =
+            families::targets(&points, prefix.as_str(), &config.extra_resource_attributes);
+        shown.extend((!targets.metrics.is_empty()).then_some(targets));
         if !config.disable_build_info {
-            let services = points.iter().flat_map(|family| &family.points);
+            let services = points.iter().filter(|family| family.family.group.is_of_services());
+            let services = services.flat_map(|family| &family.points);
             let languages = services.map(|point| point.service.language.as_str());
             let languages: Vec<_> = languages.collect::<BTreeSet<_>>().into_iter().collect();
             if !languages.is_empty() {
@@ -174,7 +172,7 @@ fn own(
         let help = "Requests for a page of metrics";
         let mut asked = own::family(&name, help, Kind::Counter, &["port", "path"]);
         for (port, path, count) in &requests {
-            let count = own::exact(count.load(Ordering::Relaxed));
+            let count = families::exact(count.load(Ordering::Relaxed));
             asked.metrics.push(own::metric(&[&port.to_string(), path], count));
         }
         shown.push(asked);

@@ -4,7 +4,7 @@
 use vor_health::{Board, Verdict};
 
 use super::Build;
-use super::families::{Family, Kind, Metric, Number, word};
+use super::families::{Family, Kind, Metric, Number, exact, word};
 use crate::otlp;
 
 /// What is known of vor's own work. Counters keep the law of the board: in = out + lost, at every stage.
@@ -83,13 +83,4 @@ pub(super) fn family(name: &str, help: &str, kind: Kind, labels: &[&str]) -> Fam
 pub(super) fn metric(labels: &[&str], value: f64) -> Metric {
     let labels = labels.iter().map(|label| (*label).to_owned()).collect();
     Metric { labels, mark: None, number: Number::Single(value) }
-}
-
-#[allow(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "Prometheus counts in floating point; it is exact below 2^53"
-)]
-pub(super) fn exact(count: u64) -> f64 {
-    count as f64
 }

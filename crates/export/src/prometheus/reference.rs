@@ -88,6 +88,7 @@ const MEANINGS: &[(&str, &str, &str)] = &[
     ("otlp_traces", "lost.unsampled", "spans that the sampler left out"),
     ("otlp_metrics", "in", "points: one series at one time"),
     ("otlp_metrics", "out", "points that the collector took"),
+    ("", "dropped", "what this stage of a chain took away as it was told to"),
     ("", "in", "spans for this exporter"),
     ("", "out", "spans that left"),
     ("", "waiting", "spans in its inbox"),
@@ -115,8 +116,9 @@ async fn everything() -> Arc<Board> {
     let services = Services::new(spans.name_kept.get());
     let _ = Assemble::new(&spans, vor_protocol::ALL, services, Box::new(|_, _| {}), &board);
     let meter = Meter::new(MeterConfig::default(), &board);
-    drop(Chain::new(Arc::clone(&board)).stage(meter.tap()));
-    let mut outlet = Outlet::new(1, Arc::clone(&board));
+    drop(Chain::<vor_model::Span>::new("chain", Arc::clone(&board)).stage(meter.tap()));
+    let mut spans = Outlet::new(1, Arc::clone(&board));
+    let mut flows = Outlet::new(1, Arc::clone(&board));
     let mut shared = OtlpConfig::builder().load().unwrap();
     shared.endpoint = Some("http://127.0.0.1:9".to_owned().try_into().unwrap());
     let otlp = Otlp::new(
@@ -127,14 +129,14 @@ async fn everything() -> Arc<Board> {
         Build { version: "", revision: "" },
     );
     let print = Print::new(TracePrinter::Text, Output::plain(std::io::sink()));
-    let mut source = Source::new(&mut outlet, Arc::clone(&meter), Arc::clone(&board));
+    let mut source = Source::new(&mut spans, &mut flows, Arc::clone(&meter), Arc::clone(&board));
     let exporters: [Box<dyn Exporter>; 2] = [Box::new(print), Box::new(otlp)];
     let mut tasks = JoinSet::new();
     for exporter in exporters {
         tasks.spawn(exporter.start(&mut source).unwrap().unwrap());
     }
     tokio::task::yield_now().await;
-    drop(outlet);
+    drop((spans, flows));
     tasks.join_all().await;
     board
 }
@@ -150,10 +152,11 @@ async fn the_reference_names_every_metric_and_every_counter() {
     page += "| OpenTelemetry | Prometheus | Labels | Help |\n|---|---|---|---|\n";
     for protocol in vor_protocol::ALL {
         for family in protocol.info().families {
-            let bounds = family.buckets.into();
             let shown = families::measured(vor_pipeline::FamilyPoints {
                 family,
-                bounds,
+                name: family.name.into(),
+                labels: family.labels.into(),
+                bounds: Arc::default(),
                 points: Vec::new(),
             });
             let labels = family.labels.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
@@ -165,7 +168,7 @@ async fn the_reference_names_every_metric_and_every_counter() {
     let board = everything().await;
     let meter = Meter::new(MeterConfig::default(), &Board::new());
     meter.record(&[answered(std::time::Duration::from_millis(1), 1)], now());
-    let points = meter.snapshot(now(), &|_| true);
+    let points = meter.snapshot(now(), &|_, _| true);
     let build = Build { version: "", revision: "" };
     for family in
         [families::targets(&points, "beyla", &[]), own::build_info(&build, "beyla", &["go"])]

@@ -28,7 +28,7 @@ fn metered(board: &Board) -> Arc<Meter> {
 }
 
 pub(super) fn shown() -> Vec<Family> {
-    let points = metered(&Board::new()).snapshot(Mono(3_000_000_000), &|_| true);
+    let points = metered(&Board::new()).snapshot(Mono(3_000_000_000), &|_, _| true);
     let points: Vec<_> = points
         .into_iter()
         .map(|mut family| {
@@ -121,12 +121,13 @@ async fn ask(port: u16, request: &str) -> (String, Vec<u8>) {
 #[tokio::test]
 async fn both_pages_are_served_on_one_port_until_the_end() {
     let board = Board::new();
-    let mut outlet = Outlet::new(1, Arc::clone(&board));
+    let mut spans = Outlet::new(1, Arc::clone(&board));
+    let mut flows = Outlet::new(1, Arc::clone(&board));
     let meter = metered(&board);
     // What the page shows is as old as the machine; keep the series alive.
     meter.record(&[answered(Duration::from_millis(1), 1)], now());
     let port = free_port();
-    let mut source = Source::new(&mut outlet, meter, board);
+    let mut source = Source::new(&mut spans, &mut flows, meter, board);
     let task = exporter(port, port).start(&mut source).unwrap().unwrap();
     let task = tokio::spawn(task);
 
@@ -158,7 +159,7 @@ async fn both_pages_are_served_on_one_port_until_the_end() {
     let (head, body) = ask(port, "HEAD /metrics HTTP/1.1\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200") && body.is_empty(), "{head}");
 
-    drop(outlet);
+    drop((spans, flows));
     task.await.unwrap();
     assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
 }
@@ -166,9 +167,10 @@ async fn both_pages_are_served_on_one_port_until_the_end() {
 #[test]
 fn a_port_in_use_and_two_pages_in_one_place_are_refused() {
     let board = Board::new();
-    let mut outlet = Outlet::new(1, Arc::clone(&board));
+    let mut spans = Outlet::new(1, Arc::clone(&board));
+    let mut flows = Outlet::new(1, Arc::clone(&board));
     let meter = Meter::new(MeterConfig::default(), &board);
-    let mut source = Source::new(&mut outlet, meter, board);
+    let mut source = Source::new(&mut spans, &mut flows, meter, board);
     let taken = TcpListener::bind("[::]:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let refused = exporter(port, 0).start(&mut source).err().unwrap().to_string();

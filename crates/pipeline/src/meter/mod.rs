@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metric families → series → points: the one place where metrics are counted.
 //!
-//! In: batches of spans, through a [`Tap`] in the chain. Out: cumulative points of one moment, the same
-//! ones for every metric exporter. Bounded: a family keeps [`MeterConfig::max_series`] series and puts what
+//! In: batches of what is [`Measured`] (spans, flows), through a [`Tap`] in its chain. Out: cumulative points of one
+//! moment, the same ones for every metric exporter. Bounded: a family keeps [`MeterConfig::max_series`] series and puts what
 //! is beyond into one overflow series per service; a series without news for the TTL is forgotten.
 
 mod exponential;
+mod select;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,52 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use vor_health::{Board, Counter};
-use vor_model::{Family, Mono, Point, Span};
+use vor_model::{
+    Attrs, Exemplar, Family, Group, Instrument, Key, Language, Mono, Point, Service, Span,
+};
 
-use crate::Stage;
+use crate::config::Prefix;
+use crate::{Attributed, Stage};
+pub use select::{Select, SelectError};
 use series::{Counted, FamilySeries};
+
+/// What metrics are made of.
+pub trait Measured: Attributed {
+    /// The families that it feeds.
+    fn families(&self) -> &'static [&'static Family];
+    /// Whose it is; `None`: the host's.
+    fn service(&self) -> Option<&Arc<Service>>;
+    /// The name of its protocol in selection lists; empty where there is no such list.
+    fn protocol(&self) -> &'static str;
+    /// How long it took.
+    fn duration(&self) -> Duration;
+    /// It as an example of `value`.
+    fn exemplar(&self, value: f64) -> Option<Exemplar>;
+}
+
+impl Measured for Span {
+    fn families(&self) -> &'static [&'static Family] {
+        self.operation.families
+    }
+
+    fn service(&self) -> Option<&Arc<Service>> {
+        Some(&self.service)
+    }
+
+    fn protocol(&self) -> &'static str {
+        self.operation.protocol
+    }
+
+    fn duration(&self) -> Duration {
+        self.time.duration()
+    }
+
+    fn exemplar(&self, value: f64) -> Option<Exemplar> {
+        let sampled = self.flags & 1 == 1;
+        let example = Exemplar { value, at: self.time.end, trace: self.trace, span: self.id };
+        sampled.then_some(example)
+    }
+}
 
 /// Expired series are looked for this often at most while spans come in.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -33,6 +76,16 @@ pub struct MeterConfig {
     pub duration_buckets: Option<Vec<f64>>,
     /// Bounds of families measured in bytes instead of their own; finite and ascending.
     pub size_buckets: Option<Vec<f64>>,
+    /// Families that somebody wants; no others are counted.
+    pub groups: Vec<Group>,
+    /// First word of the names that no semantic convention has.
+    pub prefix: Prefix,
+    /// Which attributes become labels.
+    pub select: Select,
+    /// Optional attributes that become labels without being asked for.
+    pub shown: Vec<Key>,
+    /// Whose the series are that belong to no service.
+    pub host: Arc<Service>,
 }
 
 impl Default for MeterConfig {
@@ -42,6 +95,18 @@ impl Default for MeterConfig {
             max_series: 5_000,
             duration_buckets: None,
             size_buckets: None,
+            groups: Group::ALL.to_vec(),
+            prefix: Prefix::default(),
+            select: Select::default(),
+            shown: Vec::new(),
+            host: Arc::new(Service {
+                name: "host".into(),
+                namespace: "".into(),
+                instance: "".into(),
+                language: Language::Generic,
+                auto_name: true,
+                attrs: Attrs::new(),
+            }),
         }
     }
 }
@@ -60,7 +125,7 @@ struct Kept {
     expired: Mono,
 }
 
-/// Stage `meter` on the board. A value is one operation in one family.
+/// Stage `meter` on the board. A value is one operation or flow in one family.
 #[derive(Debug)]
 struct Counters {
     values: Counter,
@@ -75,7 +140,11 @@ struct Counters {
 pub struct FamilyPoints {
     /// Which family.
     pub family: &'static Family,
-    /// Upper bounds of the explicit buckets of every point here; may be configured, so not always the family's own.
+    /// Its whole name, prefix included.
+    pub name: Arc<str>,
+    /// Its labels; may be configured, so not always the family's own.
+    pub labels: Arc<[Key]>,
+    /// Upper bounds of the explicit buckets of every point here; may be configured too. None for sums.
     pub bounds: Arc<[f64]>,
     /// One per series, in no particular order.
     pub points: Vec<Point>,
@@ -96,20 +165,23 @@ impl Meter {
         Arc::new(Self { config, families: Mutex::default(), counters })
     }
 
-    /// A stage that counts every span that passes it, and changes none.
+    /// A stage that counts everything that passes it, and changes none.
     #[must_use]
     pub fn tap(self: &Arc<Self>) -> Tap {
         Tap(Arc::clone(self))
     }
 
-    /// Counts `spans`.
-    pub fn record(&self, spans: &[Span], now: Mono) {
+    /// Counts `items`.
+    pub fn record(&self, items: &[impl Measured], now: Mono) {
         let mut kept = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut own, mut overflow, mut lost) = (0, 0, 0);
-        for span in spans {
-            for family in span.operation.families.iter().copied() {
+        for item in items {
+            for family in item.families().iter().copied() {
+                if !self.config.groups.contains(&family.group) {
+                    continue;
+                }
                 let series = kept.series_of(family, &self.config);
-                match series.count(span, now, self.config.max_series) {
+                match series.count(item, now, &self.config) {
                     Counted::Own => own += 1,
                     Counted::Overflow => overflow += 1,
                     Counted::Lost => lost += 1,
@@ -126,14 +198,16 @@ impl Meter {
         self.counters.lost.add(lost);
     }
 
-    /// Every series that one of the `wanted` protocols (by [`vor_model::Operation::protocol`]) began,
-    /// as it stands at `now`; families in the order in which they were first fed.
+    /// Every series that is `wanted`, by the group of its family and the protocol ([`Measured::protocol`]) that began
+    /// it, as it stands at `now`; families in the order in which they were first fed.
     #[must_use]
-    pub fn snapshot(&self, now: Mono, wanted: &dyn Fn(&str) -> bool) -> Vec<FamilyPoints> {
+    pub fn snapshot(&self, now: Mono, wanted: &dyn Fn(Group, &str) -> bool) -> Vec<FamilyPoints> {
         let mut kept = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         self.expire(&mut kept, now);
         let families = kept.families.iter().map(|series| FamilyPoints {
             family: series.family,
+            name: Arc::clone(&series.name),
+            labels: Arc::clone(&series.labels),
             bounds: Arc::clone(&series.bounds),
             points: series.points(wanted),
         });
@@ -152,17 +226,33 @@ impl Meter {
     }
 }
 
+impl MeterConfig {
+    /// The explicit buckets of `family`; none when it is a sum.
+    fn bounds(&self, family: &Family) -> Arc<[f64]> {
+        let Instrument::Histogram(own) = family.instrument else { return Arc::default() };
+        let configured = match family.unit {
+            "s" => self.duration_buckets.as_deref(),
+            "By" => self.size_buckets.as_deref(),
+            _ => None,
+        };
+        configured.unwrap_or(own).into()
+    }
+
+    /// The whole name of `family`.
+    fn name(&self, family: &Family) -> Arc<str> {
+        if family.standard {
+            family.name.into()
+        } else {
+            format!("{}.{}", self.prefix.as_str(), family.name).into()
+        }
+    }
+}
+
 impl Kept {
     fn series_of(&mut self, family: &'static Family, config: &MeterConfig) -> &mut FamilySeries {
         let known = self.families.iter().position(|kept| std::ptr::eq(kept.family, family));
         let at = known.unwrap_or_else(|| {
-            let configured = match family.unit {
-                "s" => config.duration_buckets.as_deref(),
-                "By" => config.size_buckets.as_deref(),
-                _ => None,
-            };
-            let bounds = configured.unwrap_or(family.buckets);
-            self.families.push(FamilySeries::new(family, bounds.into()));
+            self.families.push(FamilySeries::new(family, config));
             self.families.len() - 1
         });
         #[allow(clippy::indexing_slicing, reason = "found or made in the lines above")]
@@ -173,12 +263,12 @@ impl Kept {
 /// The meter's place in a chain.
 pub struct Tap(Arc<Meter>);
 
-impl Stage<Span> for Tap {
+impl<T: Measured> Stage<T> for Tap {
     fn name(&self) -> &'static str {
         "meter"
     }
 
-    fn apply(&mut self, batch: &mut Vec<Span>) {
+    fn apply(&mut self, batch: &mut Vec<T>) {
         self.0.record(batch, crate::now());
     }
 }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The series of one family, found by service and label values without allocating.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 use vor_model::{
-    Attrs, Exemplar, Family, Histogram, Key, Measure, Mono, Point, Service, Span, Value,
+    Attrs, Exemplar, Family, Group, Histogram, Instrument, Key, Measure, Mono, Number, Point,
+    Service, Value,
 };
 
-use super::exponential;
+use super::{Measured, MeterConfig, exponential};
 
 /// Marks the series that takes what the others have no room for (OpenTelemetry metrics SDK, "Cardinality limits").
 const OVERFLOW: Key = Key::new("otel.metric.overflow");
@@ -22,6 +24,8 @@ const MAX_EXEMPLARS: usize = 4;
 #[derive(Debug)]
 pub(super) struct FamilySeries {
     pub(super) family: &'static Family,
+    pub(super) name: Arc<str>,
+    pub(super) labels: Arc<[Key]>,
     pub(super) bounds: Arc<[f64]>,
     series: HashTable<Series>,
     hasher: DefaultHashBuilder,
@@ -35,7 +39,7 @@ struct Series {
     protocol: &'static str,
     since: Mono,
     touched: Mono,
-    histogram: Histogram,
+    number: Number,
     exemplars: Vec<Exemplar>,
 }
 
@@ -48,53 +52,66 @@ pub(super) enum Counted {
     Overflow,
     /// There is no room even for that.
     Lost,
-    /// The family measures something that the operation does not have.
+    /// The family measures something that the item does not have.
     Nothing,
 }
 
 /// Whose series, and which of them.
 struct Wanted<'a> {
     service: &'a Arc<Service>,
-    labels: Option<&'a [Option<&'a Value>]>,
+    labels: Option<&'a [Option<Cow<'a, Value>>]>,
 }
 
 impl FamilySeries {
-    pub(super) fn new(family: &'static Family, bounds: Arc<[f64]>) -> Self {
-        let hasher = DefaultHashBuilder::default();
-        Self { family, bounds, series: HashTable::new(), hasher }
+    pub(super) fn new(family: &'static Family, config: &MeterConfig) -> Self {
+        let name = config.name(family);
+        let labels = config.select.labels(family, &name, config.prefix, &config.shown).into();
+        let (bounds, hasher) = (config.bounds(family), DefaultHashBuilder::default());
+        Self { family, name, labels, bounds, series: HashTable::new(), hasher }
     }
 
-    /// Counts `span`; `max_series` new series at most, and as many overflow series.
-    pub(super) fn count(&mut self, span: &Span, now: Mono, max_series: usize) -> Counted {
-        let Some(value) = measured(&self.family.measure, span) else { return Counted::Nothing };
-        let attrs = &span.operation.attrs;
-        let values: SmallVec<[_; 12]> =
-            self.family.labels.iter().map(|key| attrs.get(key)).collect();
-        let own = Wanted { service: &span.service, labels: Some(&values) };
-        if self.add(&own, span, value, now, max_series) {
+    /// Counts `item`; [`MeterConfig::max_series`] new series at most, and as many overflow series.
+    pub(super) fn count<T: Measured>(
+        &mut self,
+        item: &T,
+        now: Mono,
+        config: &MeterConfig,
+    ) -> Counted {
+        let Some(value) = measured(self.family, item) else { return Counted::Nothing };
+        let keys = Arc::clone(&self.labels);
+        let values: SmallVec<[_; 12]> = keys.iter().map(|key| item.attribute(key)).collect();
+        let service = item.service().unwrap_or(&config.host);
+        let (max, at) = (config.max_series, Moment { now, value });
+        if self.add(&Wanted { service, labels: Some(&values) }, item, at, max) {
             return Counted::Own;
         }
-        let overflow = Wanted { service: &span.service, labels: None };
-        if self.add(&overflow, span, value, now, max_series.saturating_mul(2)) {
+        if self.add(&Wanted { service, labels: None }, item, at, max.saturating_mul(2)) {
             return Counted::Overflow;
         }
         Counted::Lost
     }
 
-    fn add(&mut self, wanted: &Wanted<'_>, span: &Span, value: f64, now: Mono, max: usize) -> bool {
+    fn add<T: Measured>(&mut self, wanted: &Wanted<'_>, item: &T, at: Moment, max: usize) -> bool {
         let hash = wanted.hash(&self.hasher);
         if let Some(series) = self.series.find_mut(hash, |series| wanted.is(series)) {
-            series.add(span, value, &self.bounds, now);
+            series.add(wanted.service, item, at, &self.bounds);
             return true;
         }
         if self.series.len() >= max {
             return false;
         }
-        let mut series = wanted.series(span.operation.protocol, self.bounds.len() + 1, now);
-        series.add(span, value, &self.bounds, now);
+        let number = match self.family.instrument {
+            Instrument::Sum => Number::Sum(0),
+            Instrument::Histogram(_) => Number::Histogram(Histogram {
+                buckets: vec![0; self.bounds.len() + 1].into_boxed_slice(),
+                exponential: exponential::empty(),
+                ..Histogram::default()
+            }),
+        };
+        let mut series = wanted.series(item.protocol(), number, at.now);
+        series.add(wanted.service, item, at, &self.bounds);
         let hasher = &self.hasher;
-        self.series
-            .insert_unique(hash, series, |series| series.wanted(|wanted| wanted.hash(hasher)));
+        self.series.insert_unique(hash, series, |series| series.hash(hasher));
         true
     }
 
@@ -108,10 +125,11 @@ impl FamilySeries {
         self.series.len()
     }
 
-    /// One point per series that a wanted protocol began.
-    pub(super) fn points(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Point> {
-        let series = self.series.iter().filter(|series| wanted(series.protocol));
-        series.map(|series| series.point(self.family)).collect()
+    /// One point per series that is wanted.
+    pub(super) fn points(&self, wanted: &dyn Fn(Group, &str) -> bool) -> Vec<Point> {
+        let group = self.family.group;
+        let series = self.series.iter().filter(|series| wanted(group, series.protocol));
+        series.map(|series| series.point(&self.labels)).collect()
     }
 }
 
@@ -122,7 +140,7 @@ impl Wanted<'_> {
         self.service.namespace.hash(&mut state);
         self.service.instance.hash(&mut state);
         for value in self.labels.into_iter().flatten() {
-            hash_value(*value, &mut state);
+            hash_value(value.as_deref(), &mut state);
         }
         state.finish()
     }
@@ -131,59 +149,67 @@ impl Wanted<'_> {
         let labels = match (self.labels, series.labels.as_deref()) {
             (None, None) => true,
             (Some(a), Some(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(*a, b.as_ref()))
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a.as_deref(), b.as_ref()))
             }
             (None, Some(_)) | (Some(_), None) => false,
         };
         labels && same_service(self.service, &series.service)
     }
 
-    fn series(&self, protocol: &'static str, buckets: usize, now: Mono) -> Series {
-        let labels = self.labels.map(|values| values.iter().map(|value| value.cloned()).collect());
-        let histogram = Histogram {
-            buckets: vec![0; buckets].into_boxed_slice(),
-            exponential: exponential::empty(),
-            ..Histogram::default()
-        };
+    fn series(&self, protocol: &'static str, number: Number, now: Mono) -> Series {
+        let owned = |value: &Option<Cow<'_, Value>>| value.as_deref().cloned();
+        let labels = self.labels.map(|values| values.iter().map(owned).collect());
         let service = Arc::clone(self.service);
         let (since, touched, exemplars) = (now, now, Vec::new());
-        Series { service, labels, protocol, since, touched, histogram, exemplars }
+        Series { service, labels, protocol, since, touched, number, exemplars }
     }
 }
 
 impl Series {
-    fn wanted<T>(&self, then: impl FnOnce(&Wanted<'_>) -> T) -> T {
-        let values: Option<Vec<_>> =
-            self.labels.as_ref().map(|values| values.iter().map(Option::as_ref).collect());
-        then(&Wanted { service: &self.service, labels: values.as_deref() })
+    /// Its hash as [`Wanted::hash`] makes it.
+    fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
+        let values: Option<SmallVec<[_; 12]>> = self
+            .labels
+            .as_ref()
+            .map(|values| values.iter().map(|value| value.as_ref().map(Cow::Borrowed)).collect());
+        Wanted { service: &self.service, labels: values.as_deref() }.hash(hasher)
     }
 
-    fn add(&mut self, span: &Span, value: f64, bounds: &[f64], now: Mono) {
-        self.touched = now;
-        if !Arc::ptr_eq(&self.service, &span.service) {
+    fn add<T: Measured>(&mut self, service: &Arc<Service>, item: &T, at: Moment, bounds: &[f64]) {
+        self.touched = at.now;
+        if !Arc::ptr_eq(&self.service, service) {
             // The same instance, of which more may be known by now.
-            self.service = Arc::clone(&span.service);
+            self.service = Arc::clone(service);
         }
-        self.histogram.count += 1;
-        self.histogram.sum += value;
-        let bucket = bounds.partition_point(|bound| *bound < value);
-        if let Some(bucket) = self.histogram.buckets.get_mut(bucket) {
-            *bucket += 1;
-        }
-        exponential::count(&mut self.histogram.exponential, value);
-        if span.flags & 1 == 1 {
+        let value = match (&mut self.number, at.value) {
+            (Number::Sum(sum), value) => {
+                *sum = sum.saturating_add(value.whole());
+                return;
+            }
+            (Number::Histogram(histogram), value) => {
+                let value = value.real();
+                histogram.count += 1;
+                histogram.sum += value;
+                let bucket = bounds.partition_point(|bound| *bound < value);
+                if let Some(bucket) = histogram.buckets.get_mut(bucket) {
+                    *bucket += 1;
+                }
+                exponential::count(&mut histogram.exponential, value);
+                value
+            }
+        };
+        if let Some(exemplar) = item.exemplar(value) {
             if self.exemplars.len() == MAX_EXEMPLARS {
                 self.exemplars.remove(0);
             }
-            let at = span.time.end;
-            self.exemplars.push(Exemplar { value, at, trace: span.trace, span: span.id });
+            self.exemplars.push(exemplar);
         }
     }
 
-    fn point(&self, family: &Family) -> Point {
+    fn point(&self, keys: &[Key]) -> Point {
         let labels = match &self.labels {
             Some(values) => {
-                let pairs = family.labels.iter().zip(values);
+                let pairs = keys.iter().zip(values);
                 pairs.filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect()
             }
             None => Attrs::new().with(OVERFLOW, true),
@@ -192,24 +218,58 @@ impl Series {
             service: Arc::clone(&self.service),
             labels,
             since: self.since,
-            histogram: self.histogram.clone(),
+            number: self.number.clone(),
             exemplars: self.exemplars.clone(),
         }
     }
 }
 
-/// The value that `measure` finds in `span`: finite and not negative.
-fn measured(measure: &Measure, span: &Span) -> Option<f64> {
-    match measure {
-        Measure::Duration => Some(span.time.duration().as_secs_f64()),
-        Measure::Attribute(key) => match span.operation.attrs.get(key)? {
-            #[allow(
-                clippy::as_conversions,
-                clippy::cast_precision_loss,
-                reason = "sums are floating point; sizes above 2^53 lose their last digits"
-            )]
-            Value::Int(number) => (*number >= 0).then_some(*number as f64),
-            Value::Float(number) => (number.is_finite() && *number >= 0.0).then_some(*number),
+/// A value and when it was counted.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    now: Mono,
+    value: Amount,
+}
+
+/// A value: finite and not negative.
+#[derive(Debug, Clone, Copy)]
+enum Amount {
+    Whole(u64),
+    Real(f64),
+}
+
+#[allow(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "distributions are floating point, where sizes above 2^53 lose their last digits; sums are of whole numbers"
+)]
+impl Amount {
+    const fn whole(self) -> u64 {
+        match self {
+            Self::Whole(number) => number,
+            Self::Real(number) => number as u64,
+        }
+    }
+
+    const fn real(self) -> f64 {
+        match self {
+            Self::Whole(number) => number as f64,
+            Self::Real(number) => number,
+        }
+    }
+}
+
+/// What `family` measures of `item`, if it has that.
+fn measured<T: Measured>(family: &Family, item: &T) -> Option<Amount> {
+    match &family.measure {
+        Measure::Duration => Some(Amount::Real(item.duration().as_secs_f64())),
+        Measure::Attribute(key) => match *item.attribute(key)? {
+            Value::Int(number) => u64::try_from(number).ok().map(Amount::Whole),
+            Value::Float(number) => {
+                (number.is_finite() && number >= 0.0).then_some(Amount::Real(number))
+            }
             Value::Word(_) | Value::Str(_) | Value::Bool(_) => None,
         },
     }

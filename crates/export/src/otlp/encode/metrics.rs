@@ -8,10 +8,11 @@ use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::B
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Exemplar as ProtoExemplar, ExponentialHistogram,
-    ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, Metric, ResourceMetrics,
-    ScopeMetrics, exemplar,
+    ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum, exemplar, number_data_point,
 };
-use vor_model::{Clock, Exemplar, Family, Mono, Point, Service};
+use vor_model::{Clock, Exemplar, Family, Instrument, Mono, Number, Point, Service};
+use vor_pipeline::FamilyPoints;
 
 use super::{About, attributes};
 use crate::otlp::config::{Aggregation, Temporality};
@@ -20,9 +21,22 @@ use crate::otlp::config::{Aggregation, Temporality};
 #[derive(Debug, Clone)]
 pub(in crate::otlp) struct Series {
     pub(in crate::otlp) family: &'static Family,
+    /// Its whole name.
+    pub(in crate::otlp) name: Arc<str>,
     /// Upper bounds of the explicit buckets.
     pub(in crate::otlp) bounds: Arc<[f64]>,
     pub(in crate::otlp) point: Point,
+}
+
+impl Series {
+    /// All series of a family.
+    pub(in crate::otlp) fn of(family: FamilyPoints) -> impl Iterator<Item = Self> {
+        let FamilyPoints { family, name, bounds, points, .. } = family;
+        points.into_iter().map(move |point| {
+            let (name, bounds) = (Arc::clone(&name), Arc::clone(&bounds));
+            Self { family, name, bounds, point }
+        })
+    }
 }
 
 /// The series of one service.
@@ -53,19 +67,28 @@ pub(in crate::otlp) fn metrics(
             None => families.push((series.family, vec![series])),
         }
     }
+    let temporality = temporality.into();
     let metric = |(family, series): (&'static Family, Vec<&Series>)| Metric {
-        name: family.name.to_owned(),
+        name: series.first().map(|series| series.name.to_string()).unwrap_or_default(),
         description: family.help.to_owned(),
         unit: family.unit.to_owned(),
-        data: Some(match aggregation {
-            Aggregation::Explicit => Data::Histogram(Histogram {
-                data_points: series.iter().map(|series| explicit(series, at, clock)).collect(),
-                aggregation_temporality: temporality.into(),
+        data: Some(match (family.instrument, aggregation) {
+            (Instrument::Sum, _) => Data::Sum(Sum {
+                data_points: series.iter().filter_map(|one| sum(one, at, clock)).collect(),
+                aggregation_temporality: temporality,
+                is_monotonic: true,
             }),
-            Aggregation::Exponential => Data::ExponentialHistogram(ExponentialHistogram {
-                data_points: series.iter().map(|series| exponential(series, at, clock)).collect(),
-                aggregation_temporality: temporality.into(),
+            (Instrument::Histogram(_), Aggregation::Explicit) => Data::Histogram(Histogram {
+                data_points: series.iter().filter_map(|one| explicit(one, at, clock)).collect(),
+                aggregation_temporality: temporality,
             }),
+            (Instrument::Histogram(_), Aggregation::Exponential) => {
+                let points = series.iter().filter_map(|one| exponential(one, at, clock));
+                Data::ExponentialHistogram(ExponentialHistogram {
+                    data_points: points.collect(),
+                    aggregation_temporality: temporality,
+                })
+            }
         }),
         ..Metric::default()
     };
@@ -81,9 +104,21 @@ pub(in crate::otlp) fn metrics(
     ExportMetricsServiceRequest { resource_metrics: resource_metrics.collect() }
 }
 
-fn explicit(series: &Series, at: Mono, clock: &Clock) -> HistogramDataPoint {
-    let Point { labels, since, histogram, exemplars, .. } = &series.point;
-    HistogramDataPoint {
+fn sum(series: &Series, at: Mono, clock: &Clock) -> Option<NumberDataPoint> {
+    let Point { labels, since, number: Number::Sum(sum), .. } = &series.point else { return None };
+    Some(NumberDataPoint {
+        attributes: attributes(labels),
+        start_time_unix_nano: clock.unix_nanos(*since),
+        time_unix_nano: clock.unix_nanos(at),
+        value: Some(number_data_point::Value::AsInt(i64::try_from(*sum).unwrap_or(i64::MAX))),
+        ..NumberDataPoint::default()
+    })
+}
+
+fn explicit(series: &Series, at: Mono, clock: &Clock) -> Option<HistogramDataPoint> {
+    let Point { labels, since, number, exemplars, .. } = &series.point;
+    let histogram = number.histogram()?;
+    Some(HistogramDataPoint {
         attributes: attributes(labels),
         start_time_unix_nano: clock.unix_nanos(*since),
         time_unix_nano: clock.unix_nanos(at),
@@ -93,13 +128,14 @@ fn explicit(series: &Series, at: Mono, clock: &Clock) -> HistogramDataPoint {
         explicit_bounds: series.bounds.to_vec(),
         exemplars: exemplars.iter().map(|exemplar| example(exemplar, clock)).collect(),
         ..HistogramDataPoint::default()
-    }
+    })
 }
 
-fn exponential(series: &Series, at: Mono, clock: &Clock) -> ExponentialHistogramDataPoint {
-    let Point { labels, since, histogram, exemplars, .. } = &series.point;
+fn exponential(series: &Series, at: Mono, clock: &Clock) -> Option<ExponentialHistogramDataPoint> {
+    let Point { labels, since, number, exemplars, .. } = &series.point;
+    let histogram = number.histogram()?;
     let buckets = &histogram.exponential;
-    ExponentialHistogramDataPoint {
+    Some(ExponentialHistogramDataPoint {
         attributes: attributes(labels),
         start_time_unix_nano: clock.unix_nanos(*since),
         time_unix_nano: clock.unix_nanos(at),
@@ -110,7 +146,7 @@ fn exponential(series: &Series, at: Mono, clock: &Clock) -> ExponentialHistogram
         positive: Some(Buckets { offset: buckets.offset, bucket_counts: buckets.counts.clone() }),
         exemplars: exemplars.iter().map(|exemplar| example(exemplar, clock)).collect(),
         ..ExponentialHistogramDataPoint::default()
-    }
+    })
 }
 
 fn example(exemplar: &Exemplar, clock: &Clock) -> ProtoExemplar {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use confique::Config;
 use vor_health::Board;
+use vor_model::Span;
 use vor_pipeline::{Exporter, Meter, MeterConfig, Outlet, Prefix, Source};
 
 use super::*;
@@ -58,7 +59,7 @@ impl Settings {
 struct Running {
     board: Arc<Board>,
     meter: Arc<Meter>,
-    outlet: Outlet,
+    outlet: Outlet<Span>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -67,7 +68,8 @@ fn start(settings: Settings) -> Running {
     let board = Board::new();
     let meter = Meter::new(MeterConfig::default(), &board);
     let mut outlet = Outlet::new(40, Arc::clone(&board));
-    let mut source = Source::new(&mut outlet, Arc::clone(&meter), Arc::clone(&board));
+    let mut flows = Outlet::new(1, Arc::clone(&board));
+    let mut source = Source::new(&mut outlet, &mut flows, Arc::clone(&meter), Arc::clone(&board));
     let otlp = Box::new(Otlp::new(shared, traces, metrics, Prefix::Beyla, BUILD));
     let task = tokio::spawn(otlp.start(&mut source).unwrap().unwrap());
     Running { board, meter, outlet, task }
