@@ -117,6 +117,13 @@ typedef struct {
     int counter;
 } atomic_t;
 
+struct thread_struct {
+    unsigned long fsbase; /* x86: the thread pointer */
+    struct {
+        unsigned long tp_value; /* arm64: the thread pointer */
+    } uw;
+};
+
 struct signal_struct {
     atomic_t live; /* threads that have not begun to exit */
 };
@@ -129,6 +136,7 @@ struct task_struct {
     __u64 start_boottime;
     struct files_struct *files;
     struct signal_struct *signal;
+    struct thread_struct thread;
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -177,6 +185,7 @@ enum bpf_map_type {
     BPF_MAP_TYPE_HASH = 1,
     BPF_MAP_TYPE_ARRAY = 2,
     BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+    BPF_MAP_TYPE_LRU_HASH = 9,
     BPF_MAP_TYPE_RINGBUF = 27,
     BPF_MAP_TYPE_TASK_STORAGE = 29,
 };

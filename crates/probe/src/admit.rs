@@ -60,7 +60,9 @@ impl Admissions {
             started_ns: process.started.0,
             exchanges: 0,
             flags: descend.flags(),
-            _pad: 0,
+            runs: 0,
+            kind: 0,
+            offset: 0,
         };
         match self.write(&pidfd, &wanted, MapFlags::NO_EXIST) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -27,6 +27,17 @@ pub struct ProbeConfig {
     /// outside only.
     #[config(default = 256, env = "BPF_MAX_FILES")]
     pub max_files: usize,
+    /// Threads, goroutines and other tasks of observed processes that serve or have served requests, at least 1.
+    /// What those beyond it call is not linked to what they serve.
+    #[config(default = 65536, env = "BPF_MAX_TASKS")]
+    pub max_tasks: u32,
+    /// Requests that observed processes serve at once, at least 1. Calls made for those beyond it are not linked
+    /// to them.
+    #[config(default = 16384, env = "BPF_MAX_REQUESTS")]
+    pub max_requests: u32,
+    /// Items of work on their way from one task to another, at least 1. The oldest make room.
+    #[config(default = 16384, env = "BPF_MAX_ITEMS")]
+    pub max_items: u32,
     /// A request that has no answer after this time is reported with status 408. 0 waits for ever.
     #[config(default = "30s", env = "BPF_HTTP_REQUEST_TIMEOUT")]
     pub http_request_timeout: Duration,

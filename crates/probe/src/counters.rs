@@ -11,8 +11,9 @@ use vor_health::{Board, Counter};
 
 use crate::object::{Loaded, ObjectError};
 use crate::tracers::wire::{
-    COUNT_EXCHANGES_DROPPED, COUNT_EXCHANGES_ENDED, COUNT_EXCHANGES_OPENED, COUNT_STRAY_BYTES,
-    LOST_ADMIT, LOST_CALL, LOST_CONN_BUSY, LOST_CONN_FULL, LOST_RING_FULL, LOST_SEGMENTS,
+    COUNT_EXCHANGES_DROPPED, COUNT_EXCHANGES_ENDED, COUNT_EXCHANGES_OPENED, COUNT_PAIRS_FULL,
+    COUNT_REQUESTS_FULL, COUNT_STRAY_BYTES, COUNT_TASKS_FULL, LOST_ADMIT, LOST_CALL,
+    LOST_CONN_BUSY, LOST_CONN_FULL, LOST_RING_FULL, LOST_SEGMENTS,
 };
 
 /// The map that every object has.
@@ -64,7 +65,7 @@ pub const LOST: [Kept; 6] = [
 ];
 
 /// What else the kernel side counts.
-pub const COUNTED: [Kept; 4] = [
+pub const COUNTED: [Kept; 7] = [
     Kept {
         index: COUNT_EXCHANGES_OPENED,
         what: "exchanges.opened",
@@ -84,6 +85,21 @@ pub const COUNTED: [Kept; 4] = [
         index: COUNT_STRAY_BYTES,
         what: "stray",
         meaning: "operations whose bytes belong to no exchange",
+    },
+    Kept {
+        index: COUNT_TASKS_FULL,
+        what: "unlinked.tasks_full",
+        meaning: "times a task's request could not be noted for want of room: raise `ebpf.max_tasks`",
+    },
+    Kept {
+        index: COUNT_REQUESTS_FULL,
+        what: "unlinked.requests_full",
+        meaning: "requests to which no call will be linked for want of room: raise `ebpf.max_requests`",
+    },
+    Kept {
+        index: COUNT_PAIRS_FULL,
+        what: "unlinked.pairs_full",
+        meaning: "calls to which their other end will not be linked for want of room: raise `ebpf.max_requests`",
     },
 ];
 

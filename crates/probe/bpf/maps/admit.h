@@ -11,11 +11,18 @@
 /* admitted.flags: what an observed process starts is observed, whatever program it runs. */
 #define ADMIT_DESCENDANTS 0x1
 
+/* admitted.runs: who works in the process; see lib/task.h. */
+#define RUNS_THREADS 0 /* its threads */
+#define RUNS_SET 1     /* tasks of a runtime, which says when a thread goes on with which */
+#define RUNS_TLS 2     /* tasks of a runtime; a word in a thread's own memory says which it runs */
+
 struct admitted {
     __u64 started_ns; /* boot clock */
     __u64 exchanges;  /* that began in it */
     __u32 flags;
-    __u32 _pad;
+    __u8 runs;
+    __u8 kind;    /* of the tasks: TASK_… */
+    __s16 offset; /* RUNS_TLS: of the word, from the thread pointer */
 };
 
 #ifdef __bpf__

@@ -23,6 +23,19 @@ pub const ALL: &[&Unit] = &[
     &socket::UNIT,
 ];
 
+/// Entries of the maps of `bpf/maps/lineage.h`. Every object that has them asks for these sizes; the first one
+/// makes them.
+#[must_use]
+pub fn lineage_sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
+    vec![("vor_tasks", config.max_tasks.max(1)), ("vor_requests", config.max_requests.max(1))]
+}
+
+/// Entries of the maps of `bpf/maps/lineage.h` and `bpf/maps/items.h`.
+#[must_use]
+pub fn items_sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
+    [lineage_sizes(config), vec![("vor_items", config.max_items.max(1))]].concat()
+}
+
 /// One tracer.
 #[derive(Debug)]
 pub struct Unit {

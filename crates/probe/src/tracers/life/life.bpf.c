@@ -5,8 +5,10 @@
  * In     tp_btf/sched_process_fork, sched_process_exec, sched_process_exit, inet_sock_set_state
  * Out    life_events   one life_record per event
  * State  vor_admit     a child of an observed process is observed from its first instruction
+ *        vor_tasks     what a new thread or process of an observed one serves
  * Needs  kernel BTF, ring buffer (5.8), task storage in tracing programs (5.13)
- * Cost   one record per process event; one comparison per change of a TCP state
+ * Cost   one record per process event; one look into task storage per thread; one comparison per change of a
+ *        TCP state
  */
 #include <kernel.h>
 #include <bpf/bpf_core_read.h>
@@ -15,6 +17,7 @@
 #include <lib/lost.h>
 #include <lib/ring.h>
 #include <maps/admit.h>
+#include <maps/lineage.h>
 #include "wire.h"
 
 #define TCP_LISTEN 10
@@ -49,13 +52,25 @@ static __always_inline void happened(struct task_struct *leader, __u16 kind, __u
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(life_fork, struct task_struct *parent, struct task_struct *child)
 {
-    struct admitted *who;
+    struct task task = { .id = child->pid, .pid = child->tgid, .kind = TASK_THREAD };
+    bool thread = child->pid != child->tgid;
+    struct admitted *who = admitted(); /* the parent is the current task */
 
-    if (child->pid != child->tgid)
-        return 0; /* a thread */
-    who = bpf_task_storage_get(&vor_admit, parent->group_leader, NULL, 0);
     if (who) {
-        struct admitted own = { .started_ns = child->start_boottime, .flags = who->flags };
+        struct task by = current_task(who);
+
+        task_created(&task, &by);
+    }
+    if (thread)
+        return 0;
+    if (who) {
+        struct admitted own = {
+            .started_ns = child->start_boottime,
+            .flags = who->flags,
+            .runs = who->runs,
+            .kind = who->kind,
+            .offset = who->offset,
+        };
 
         if (!bpf_task_storage_get(&vor_admit, child, &own, BPF_LOCAL_STORAGE_GET_F_CREATE))
             lost(LOST_ADMIT);
@@ -75,6 +90,8 @@ int BPF_PROG(life_exec, struct task_struct *task)
 
     if (who && !(who->flags & ADMIT_DESCENDANTS))
         bpf_task_storage_delete(&vor_admit, task);
+    else if (who)
+        who->runs = RUNS_THREADS;
     happened(task, LIFE_EXEC, 0, 0);
     return 0;
 }
@@ -82,6 +99,11 @@ int BPF_PROG(life_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(life_exit, struct task_struct *task)
 {
+    if (bpf_task_storage_get(&vor_admit, task->group_leader, NULL, 0)) {
+        struct task thread = { .id = task->pid, .pid = task->tgid, .kind = TASK_THREAD };
+
+        task_ended(&thread);
+    }
     /* Counted down before this hook (do_exit); the last threads may end at once and both see none left. */
     if (task->signal->live.counter)
         return 0;

@@ -2,11 +2,12 @@
 //! Processes: begun, running another program, listening, ended.
 //!
 //! In: the scheduler's tracepoints and changes of TCP states. Out: [`Captured::Life`](vor_model::Captured).
-//! In the kernel, a child of an observed process is observed at once.
+//! In the kernel, a child of an observed process is observed at once, and it and every new thread work for the
+//! request that their creator works for.
 
 mod decode;
 
-use crate::tracers::{Hook, Object, Unit, object};
+use crate::tracers::{Hook, Object, Unit, lineage_sizes, object};
 
 /// The unit.
 pub const UNIT: Unit = Unit {
@@ -23,7 +24,7 @@ pub const UNIT: Unit = Unit {
     }],
     ring: Some("life_events"),
     decode: decode::decode,
-    sizes: |_| Vec::new(),
+    sizes: lineage_sizes,
     sweep: None,
     judge: None,
     code: None,
