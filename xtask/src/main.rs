@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod e2e;
 mod exec;
+mod kube_apiserver;
 mod page;
 mod repo;
 mod results;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// The tests of the Kubernetes protocol against the real API server, built on demand
+    KubeApiserver,
     /// A command, or the smoke suite, on another kernel
     Vm(vm::VmArgs),
     /// Measurements, written into docs/performance.md
@@ -77,6 +80,7 @@ fn dispatch(command: Command, repo: &Repo) -> anyhow::Result<bool> {
         Command::Fmt => ci::format(repo).map(|()| true),
         Command::Tidy => tidy::run(repo),
         Command::E2e { args } => e2e::run(repo, &args),
+        Command::KubeApiserver => kube_apiserver::run(repo),
         Command::Vm(args) => vm::run(repo, &args),
         Command::Bench { what } => bench::run(repo, &what),
     }

@@ -47,7 +47,17 @@ fn key(ask: &Ask) -> Key {
 }
 
 fn delete(cluster: &Cluster, ask: &Ask) -> Result<Arc<Object>, Refusal> {
-    let deleted = cluster.change(|store| store.delete(ask.kind, &key(ask)));
+    let now = cluster.time().to_string();
+    let deleted = cluster.change(|store| {
+        // A pod is marked first, so that its node can end it.
+        if ask.kind.kind == "Pod" {
+            let mut fields = store.get(ask.kind, &key(ask))?.fields.clone();
+            fields["metadata"]["deletionTimestamp"] = json!(now);
+            fields["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+            store.put(ask.kind, fields);
+        }
+        store.delete(ask.kind, &key(ask))
+    });
     deleted.ok_or_else(|| Refusal::not_found(ask.kind, &ask.name))
 }
 
