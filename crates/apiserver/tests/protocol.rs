@@ -3,6 +3,14 @@
 //!
 //! `VOR_TEST_APISERVER` names another server's URL; it must take the token `admin` for everything.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of these tests are tests too"
+)]
+
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
