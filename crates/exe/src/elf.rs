@@ -11,7 +11,7 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadRef, StringTable};
 
 use crate::file::ExeError;
-use crate::gobuild::{self, GoBuild};
+use crate::go::{GoBuild, block};
 use crate::mark::{self, Mark};
 use crate::search::Search;
 use crate::sections::Sections;
@@ -125,13 +125,13 @@ fn go<Elf: FileHeader>(
     endian: Elf::Endian,
     source: &Source<'_>,
 ) -> Option<GoBuild> {
-    let block = |at: u64, size: u64| {
-        let bytes = source.read_bytes_at(at, size.min(gobuild::BLOCK_BYTES)).unwrap_or_default();
-        gobuild::read(bytes)
+    let read = |at: u64, size: u64| {
+        let bytes = source.read_bytes_at(at, size.min(block::BLOCK_BYTES)).unwrap_or_default();
+        block::read(bytes)
     };
     if sections.has(b".go.buildinfo") {
         let bytes = sections.bytes(b".go.buildinfo");
-        return Some(block(bytes.start, bytes.end - bytes.start));
+        return Some(read(bytes.start, bytes.end - bytes.start));
     }
     if sections.has(b".gopclntab") || sections.has(b".data.rel.ro.gopclntab") {
         return Some(GoBuild::default());
@@ -146,8 +146,8 @@ fn go<Elf: FileHeader>(
     data.take(MAX_DATA_SEGMENTS).find_map(|segment| {
         let (offset, size) = segment.file_range(endian);
         let bytes = source.read_bytes_at(offset, size.min(GO_SEARCH_BYTES)).ok()?;
-        let at = bytes.chunks(16).position(|chunk| chunk.starts_with(gobuild::MAGIC))? * 16;
-        bytes.get(at..).map(gobuild::read)
+        let at = bytes.chunks(16).position(|chunk| chunk.starts_with(block::MAGIC))? * 16;
+        bytes.get(at..).map(block::read)
     })
 }
 

@@ -11,7 +11,7 @@
 mod cache;
 mod elf;
 mod file;
-mod gobuild;
+pub mod go;
 mod mark;
 mod search;
 mod sections;
@@ -20,5 +20,5 @@ mod source;
 pub use cache::Executables;
 pub use elf::Facts;
 pub use file::{ExeError, Executable, FileKey, open};
-pub use gobuild::GoBuild;
+pub use go::GoBuild;
 pub use mark::Mark;

@@ -42,6 +42,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("gimli", &["vor-exe"]),
     ("hickory-resolver", &["vor-enrich"]),
     ("hyper", &["vor-export", "vor-apiserver", "vor-e2e"]),
+    ("iced-x86", &["vor-exe"]),
     ("kube", &["vor-enrich"]),
     ("libbpf-rs", &["vor-probe"]),
     ("libbpf-sys", &["vor-probe"]),

@@ -26,11 +26,8 @@ pub struct GoBuild {
 
 /// What a block says, as far as it can be read.
 pub(crate) fn read(block: &[u8]) -> GoBuild {
-    let inline = block.starts_with(MAGIC) && block.get(FLAGS).is_some_and(|f| f & INLINE != 0);
-    let strings = if inline { block.get(HEADER..).unwrap_or_default() } else { &[] };
-    let Some((version, rest)) = string(strings) else { return GoBuild::default() };
+    let Some((version, lines)) = split(block) else { return GoBuild::default() };
     // The lines may go on beyond what is read of the block; the first two are all that is wanted.
-    let lines = length(rest).and_then(|(_, rest)| rest.get(FRAME..)).unwrap_or_default();
     let module = lines.split(|&byte| byte == b'\n').take(2).find_map(|line| {
         let module = line.strip_prefix(b"mod\t")?;
         // Without the tab behind it, the name itself may be cut.
@@ -38,6 +35,14 @@ pub(crate) fn read(block: &[u8]) -> GoBuild {
         plain(module.get(..end)?)
     });
     GoBuild { version: plain(version), module }
+}
+
+/// The version in a block and the lines about modules, as far as they are there.
+pub(super) fn split(block: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inline = block.starts_with(MAGIC) && block.get(FLAGS).is_some_and(|f| f & INLINE != 0);
+    let (version, rest) = string(block.get(HEADER..).filter(|_| inline)?)?;
+    let lines = length(rest).map(|(length, rest)| rest.get(..length).unwrap_or(rest));
+    Some((version, lines.and_then(|lines| lines.get(FRAME..)).unwrap_or_default()))
 }
 
 /// A varint: seven bits a byte, low bits first. Longer than three bytes is none of ours.
@@ -57,7 +62,7 @@ fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-fn plain(text: &[u8]) -> Option<String> {
+pub(super) fn plain(text: &[u8]) -> Option<String> {
     let plain = text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
     (plain && !text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
 }
