@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 INSTALL = scripts/install
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup build release test check demo e2e vm bench-overhead bench-footprint install clean
+.PHONY: help setup build release test check demo e2e vm bench-overhead bench-footprint bench-truth install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -51,6 +51,10 @@ bench-overhead: ## instructions per request, counted in a virtual machine
 bench-footprint: ## start, memory and size, measured on this machine
 	@$(INSTALL) build
 	@cargo xtask bench footprint
+
+bench-truth: ## whether calls are linked to the requests that caused them
+	@$(INSTALL) build test bench
+	@cargo xtask bench truth
 
 install: release ## put vor under PREFIX (/usr/local)
 	install -D -m 755 $(TARGET_DIR)/release/vor $(DESTDIR)$(PREFIX)/bin/vor

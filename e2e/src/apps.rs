@@ -8,15 +8,28 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/apps");
-const C: [&str; 4] = ["epoll", "prefork", "uring", "ways"];
-const GO: [(&str, &str); 2] = [("web", "go/web.go"), ("stock", "shop/stock/stock.go")];
-const SCRIPTS: [&str; 6] = [
+const C: [(&str, &str); 5] = [
+    ("epoll", "c/epoll.c"),
+    ("prefork", "c/prefork.c"),
+    ("uring", "c/uring.c"),
+    ("ways", "c/ways.c"),
+    ("truth", "truth/truth.c"),
+];
+const GO: [(&str, &str); 3] =
+    [("web", "go/web.go"), ("stock", "shop/stock/stock.go"), ("truth-go", "truth/go/truth.go")];
+const JAVA: [(&str, &str); 1] = [("truth-java", "truth/Server.java")];
+const RUST: &str = "truth-tokio";
+const SCRIPTS: [&str; 10] = [
     "python/server.py",
     "python/threads.py",
     "node/server.js",
     "node/client.js",
     "shop/orders.py",
     "shop/catalog.js",
+    "truth/puma.ru",
+    "truth/server.js",
+    "truth/server.php",
+    "truth/server.py",
 ];
 
 /// A folder with all of them.
@@ -33,14 +46,15 @@ impl Apps {
         Ok(Self { dir })
     }
 
-    /// Builds everything into `dir`. Without Go, its programs are left out.
+    /// Builds everything into `dir`. Programs in a language that has no compiler here are left
+    /// out.
     pub fn build(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         let sources = Path::new(SOURCES);
-        for name in C {
+        for (name, source) in C {
             let mut cc = Command::new("cc");
             cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
-            run(cc.arg(dir.join(name)).arg(sources.join(format!("c/{name}.c"))))?;
+            run(cc.arg(dir.join(name)).arg(sources.join(source)))?;
         }
         for (name, source) in GO {
             if find("go").is_none() {
@@ -50,12 +64,30 @@ impl Apps {
             go.env("GO111MODULE", "off").env("CGO_ENABLED", "0").args(["build", "-o"]);
             run(go.arg(dir.join(name)).arg(sources.join(source)))?;
         }
+        for (classes, source) in JAVA {
+            if find("javac").is_none() {
+                continue;
+            }
+            let mut javac = Command::new("javac");
+            run(javac.arg("-d").arg(dir.join(classes)).arg(sources.join(source)))?;
+        }
+        // Cargo has built it beside this program.
+        let own = std::env::current_exe()?.with_file_name(RUST);
+        if own.is_file() {
+            fs::copy(&own, dir.join(RUST)).with_context(|| format!("copying {RUST}"))?;
+        }
         for script in SCRIPTS {
             let name = Path::new(script);
             let to = dir.join(script.replace('/', "-"));
             fs::copy(sources.join(name), &to).with_context(|| format!("copying {script}"))?;
         }
         Self::at(dir)
+    }
+
+    /// Something that was built or copied.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// A built program.

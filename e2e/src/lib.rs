@@ -16,6 +16,7 @@ pub mod scenario;
 pub mod scene;
 pub mod scrape;
 pub mod shop;
+pub mod truth;
 pub mod until;
 pub mod vor;
 pub mod web;

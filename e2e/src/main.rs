@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `vor-e2e`: builds the programs, runs the scenarios, one line each.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use vor_e2e::apps::Apps;
 use vor_e2e::scenario::{Door, Outcome, Scenario};
-use vor_e2e::scene::World;
+use vor_e2e::scene::{Scene, World};
+use vor_e2e::truth;
 
 /// How much slower an emulated machine is.
 const EMULATED: u32 = 8;
@@ -31,6 +33,8 @@ enum Command {
     },
     /// Runs scenarios.
     Run(RunArgs),
+    /// Scores how truly calls are linked to the requests that caused them.
+    Truth(TruthArgs),
 }
 
 #[derive(Debug, Args)]
@@ -61,11 +65,40 @@ struct RunArgs {
     strict: bool,
 }
 
+#[derive(Debug, Args)]
+struct TruthArgs {
+    /// The vor to score.
+    #[arg(long)]
+    vor: PathBuf,
+    /// Programs built before.
+    #[arg(long)]
+    apps: PathBuf,
+    /// The door that vor is told to take; without it, vor chooses.
+    #[arg(long)]
+    door: Option<Door>,
+    /// Only patterns whose name begins with this; may be given several times.
+    #[arg(long)]
+    pattern: Vec<String>,
+    /// So many clients at once; may be given several times.
+    #[arg(long, default_values_t = [1, 8, 64])]
+    clients: Vec<usize>,
+    /// Cases of a cell; without it, 120 and 4 more for each client.
+    #[arg(long)]
+    cases: Option<usize>,
+    /// By how much all time limits are stretched.
+    #[arg(long, default_value_t = 1)]
+    patience: u32,
+    /// A file to which each cell's result is added, one line of JSON each.
+    #[arg(long)]
+    results: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let mut out = io::stdout();
     let result = match Cli::parse().command {
         Command::Build { into } => Apps::build(&into).map(|_| true),
         Command::Run(args) => run(&args, &mut out),
+        Command::Truth(args) => truth(&args, &mut out),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -123,6 +156,48 @@ fn run(args: &RunArgs, out: &mut impl Write) -> Result<bool> {
     }
     writeln!(out, "{passed} passed, {failed} failed, {skipped} skipped")?;
     Ok(failed == 0)
+}
+
+/// Whether every cell could be scored.
+fn truth(args: &TruthArgs, out: &mut impl Write) -> Result<bool> {
+    let vor = args.vor.canonicalize().with_context(|| format!("opening {}", args.vor.display()))?;
+    let apps = Apps::at(&args.apps)?;
+    let world = World { vor, door: args.door, apps, patience: args.patience };
+    let named = |start: &String, name: &str| name.starts_with(start.as_str());
+    let wanted =
+        |name: &str| args.pattern.is_empty() || args.pattern.iter().any(|start| named(start, name));
+    let mut scored = true;
+    for pattern in truth::ALL.iter().filter(|pattern| wanted(pattern.name)) {
+        if let Some(missing) = pattern.missing(&world.apps) {
+            writeln!(out, "skipped {}: no {missing}", pattern.name)?;
+            continue;
+        }
+        for clients in &args.clients {
+            let cases = args.cases.unwrap_or(120 + 4 * clients);
+            let mut scene = Scene::new(&world)?;
+            match truth::cell(&mut scene, pattern, *clients, cases) {
+                Ok(score) => {
+                    let methods = &score.methods;
+                    writeln!(out, "{} {clients}: {} {methods:?}", pattern.name, score.shares())?;
+                    if let Some(file) = &args.results {
+                        let mut file = File::options().append(true).create(true).open(file)?;
+                        writeln!(file, "{}", score.json(pattern.name, *clients))?;
+                    }
+                }
+                Err(error) => {
+                    scored = false;
+                    writeln!(
+                        out,
+                        "FAILED {} {clients}: {error:#}\n{}",
+                        pattern.name,
+                        scene.story()
+                    )?;
+                }
+            }
+            out.flush()?;
+        }
+    }
+    Ok(scored)
 }
 
 fn wanted(scenario: &Scenario, args: &RunArgs) -> bool {

@@ -177,6 +177,11 @@ pub struct Origin {
 impl Origin {
     /// Listens on a free port until the test ends.
     pub fn start() -> Result<Self> {
+        Self::slow(|_| Duration::ZERO)
+    }
+
+    /// The same, but answers a path only after a while.
+    pub fn slow(delay: fn(&str) -> Duration) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
         let answered = Arc::new(AtomicUsize::new(0));
@@ -185,7 +190,7 @@ impl Origin {
             for conn in listener.incoming().flatten() {
                 let count = Arc::clone(&count);
                 // A client that hangs up ends its own thread, nothing else.
-                thread::spawn(move || attend(conn, &count).ok());
+                thread::spawn(move || attend(conn, delay, &count).ok());
             }
         });
         Ok(Self { port, answered })
@@ -198,7 +203,7 @@ impl Origin {
     }
 }
 
-fn attend(conn: TcpStream, answered: &AtomicUsize) -> Result<()> {
+fn attend(conn: TcpStream, delay: fn(&str) -> Duration, answered: &AtomicUsize) -> Result<()> {
     conn.set_nodelay(true)?;
     let mut talk = Talk { conn: BufReader::new(conn) };
     loop {
@@ -214,6 +219,7 @@ fn attend(conn: TcpStream, answered: &AtomicUsize) -> Result<()> {
             }
         }
         talk.skip(body)?;
+        thread::sleep(delay(first.split(' ').nth(1).unwrap_or_default()));
         let status = first.split_once("/status/").and_then(|(_, rest)| rest.get(..3));
         let status = status.unwrap_or("200");
         talk.say(

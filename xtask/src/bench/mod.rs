@@ -10,6 +10,7 @@ use crate::{exec, page, page::Table, repo::Repo};
 
 mod footprint;
 mod overhead;
+mod truth;
 
 #[derive(Subcommand)]
 pub(crate) enum Bench {
@@ -17,6 +18,8 @@ pub(crate) enum Bench {
     Overhead(overhead::Overhead),
     /// Start, memory and size, on this machine
     Footprint,
+    /// Whether calls are linked to the requests that caused them; into docs/truth.md
+    Truth(truth::Truth),
 }
 
 pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
@@ -24,6 +27,7 @@ pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
     match what {
         Bench::Overhead(wanted) => overhead::run(repo, wanted),
         Bench::Footprint => footprint::run(repo),
+        Bench::Truth(wanted) => truth::run(repo, wanted),
     }
 }
 

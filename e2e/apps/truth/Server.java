@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers /case/N after it has asked /down/N elsewhere: `java Server PATTERN PORT DOWN`.
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.HttpURLConnection;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
+
+public class Server {
+    static final int WORKERS = 8;
+    static String down;
+
+    interface Act {
+        byte[] call(String n) throws Exception;
+    }
+
+    record Job(String n, CompletableFuture<byte[]> said) {}
+
+    // The outgoing request.
+    static byte[] call(String n) throws IOException {
+        var conn = (HttpURLConnection) URI.create(down + n).toURL().openConnection();
+        try (InputStream in = conn.getInputStream()) {
+            return in.readAllBytes();
+        }
+    }
+
+    static Act pool(ExecutorService pool) {
+        return n -> pool.submit(() -> call(n)).get();
+    }
+
+    // Threads that were started before the first request.
+    static Act queue() {
+        BlockingQueue<Job> todo = new LinkedBlockingQueue<>();
+        for (int i = 0; i < WORKERS; i++) {
+            new Thread(() -> {
+                while (true) {
+                    try {
+                        var job = todo.take();
+                        job.said.complete(call(job.n));
+                    } catch (Exception e) {
+                        throw new IllegalStateException(e);
+                    }
+                }
+            }).start();
+        }
+        return n -> {
+            var job = new Job(n, new CompletableFuture<>());
+            todo.put(job);
+            return job.said.get();
+        };
+    }
+
+    // From Java 21 on; by name, so that an older compiler takes it.
+    static ExecutorService virtual() throws ReflectiveOperationException {
+        return (ExecutorService) Executors.class.getMethod("newVirtualThreadPerTaskExecutor").invoke(null);
+    }
+
+    static void answer(HttpExchange exchange, Act act) throws IOException {
+        String path = exchange.getRequestURI().getPath();
+        try {
+            byte[] body = act.call(path.substring(path.lastIndexOf('/') + 1));
+            exchange.sendResponseHeaders(200, body.length);
+            exchange.getResponseBody().write(body);
+        } catch (Exception e) {
+            e.printStackTrace();
+        }
+        exchange.close();
+    }
+
+    public static void main(String[] args) throws Exception {
+        down = "http://127.0.0.1:" + args[2] + "/down/";
+        var server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(args[1])), 1024);
+        server.setExecutor(args[0].equals("virtual") ? virtual() : Executors.newFixedThreadPool(64));
+        Act act = switch (args[0]) {
+            case "executor", "virtual" -> Server::call;
+            case "pool" -> pool(Executors.newFixedThreadPool(WORKERS));
+            case "queue" -> queue();
+            default -> throw new IllegalArgumentException(args[0]);
+        };
+        server.createContext("/", exchange -> answer(exchange, act));
+        server.start();
+    }
+}
