@@ -1,3 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names for addresses and processes. Each source is a folder, fills [`vor_pipeline::Directory`] from a snapshot, and
 //! keeps that snapshot fresh in tasks of its own.
+
+mod container;
+pub mod kube;

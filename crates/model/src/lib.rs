@@ -24,7 +24,7 @@ pub use flow::{EndFacts, Flow, FlowEnd, FlowKey, Initiator, Passage, TcpStats};
 pub use metric::{
     Exemplar, Exponential, Family, Group, Histogram, Instrument, Measure, Number, Point,
 };
-pub use net::{ConnId, Connection, Endpoint, Side, Transport, Workload};
+pub use net::{ConnId, Connection, Endpoint, Place, Side, Transport, Workload};
 pub use process::{Language, Process, ProcessKey};
 pub use service::Service;
 pub use span::{Done, Headline, Kind, Operation, Span, Status};

@@ -2,7 +2,7 @@
 //! Who talks to whom.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::attrs::Attrs;
@@ -114,13 +114,40 @@ impl Connection {
     }
 }
 
-/// What stands behind an address or a process: a pod, a service, a node, a host with a name.
+/// What stands behind an address or a process: a pod, a service, a node, a container, a host with a name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
     /// The name by which people know it.
     pub name: Arc<str>,
     /// Its namespace, empty when it has none.
     pub namespace: Arc<str>,
-    /// Everything else that is known of it (`k8s.*`, `container.*`, …).
+    /// The rule that gave the name, in words that a log line shows.
+    pub named_by: &'static str,
+    /// Where in Kubernetes it is, when it is there.
+    pub place: Option<Place>,
+    /// Everything else that is known of it, as resource attributes (`k8s.*`, `container.*`, `service.*`, …).
     pub attrs: Attrs,
+}
+
+/// An object of Kubernetes as one end of a flow. Text that is not known is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `Pod`, `Service` or `Node`.
+    pub kind: &'static str,
+    /// The object's own name.
+    pub name: Arc<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Kind of what owns it, at the top of the chain; the object's own when nothing does.
+    pub owner_kind: Arc<str>,
+    /// Name of what owns it.
+    pub owner_name: Arc<str>,
+    /// The node that a pod runs on.
+    pub node_name: Arc<str>,
+    /// That node's address.
+    pub node_ip: Option<IpAddr>,
+    /// Availability zone.
+    pub zone: Arc<str>,
+    /// The cluster's name.
+    pub cluster: Arc<str>,
 }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The thread that follows the cluster: one task per kind of objects, and one that tidies.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kube::api::Api;
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use vor_health::Board;
+
+use super::condition::Condition;
+use super::config::KubernetesConfig;
+use super::connect::{self, ConnectError};
+use super::object::Kind;
+use super::rules::Rules;
+use super::seen::{Keep, SeenJob, SeenNode, SeenPod, SeenService};
+use super::store::Store;
+use super::watch::{Pause, Watch};
+
+/// How often what is gone is looked through.
+const TIDY: Duration = Duration::from_secs(1);
+
+/// Whose pods are told in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of the node this is.
+    ThisNode,
+    /// All.
+    Cluster,
+}
+
+/// A cluster that is followed, until this is dropped.
+#[derive(Debug)]
+pub struct Follow {
+    store: Arc<Store>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Follow {
+    /// Follows the cluster that `config` names, on a thread of its own. None: it is off. Waits for nothing but files.
+    pub fn start(
+        config: &KubernetesConfig,
+        scope: Scope,
+        board: &Arc<Board>,
+    ) -> Result<Option<Self>, ConnectError> {
+        if !connect::is_on(config) {
+            return Ok(None);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ConnectError::Thread)?;
+        let client = runtime.block_on(connect::client(config))?;
+        let store = Store::new(config.max_objects, Rules::new(config), board);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let follower = Follower {
+            config: config.clone(),
+            scope,
+            client,
+            store: Arc::clone(&store),
+            condition: Condition::new(board),
+        };
+        let work = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = follower.run() => {}
+                    _ = stopped => {}
+                }
+            });
+        };
+        let thread = thread::Builder::new().name("vor-kube".to_owned()).spawn(work);
+        thread.map_err(ConnectError::Thread)?;
+        Ok(Some(Self { store, _stop: stop }))
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+}
+
+struct Follower {
+    config: KubernetesConfig,
+    scope: Scope,
+    client: Client,
+    store: Arc<Store>,
+    condition: Arc<Condition>,
+}
+
+impl Follower {
+    async fn run(self) {
+        let node = self.node().await;
+        if let Some(node) = node.as_ref().filter(|_| self.scope == Scope::ThisNode) {
+            tracing::debug!(node, "pods of this node are kept in full");
+            self.store.keep_in_full(node);
+        }
+        let kinds = self.config.kinds();
+        let mut tasks = JoinSet::new();
+        for kind in &kinds {
+            let fields = match (&node, kind) {
+                (Some(node), Kind::Pod) if self.config.meta_restrict_local_node => {
+                    format!("spec.nodeName={node}")
+                }
+                _ => String::new(),
+            };
+            match kind {
+                Kind::Node => self.watch::<SeenNode>(*kind, fields, &mut tasks),
+                Kind::Job => self.watch::<SeenJob>(*kind, fields, &mut tasks),
+                Kind::Service => self.watch::<SeenService>(*kind, fields, &mut tasks),
+                Kind::Pod => self.watch::<SeenPod>(*kind, fields, &mut tasks),
+            }
+        }
+        tasks.spawn(complain(self.store.clone(), kinds, self.config.informers_sync_timeout.get()));
+        let mut tidy = tokio::time::interval(TIDY);
+        loop {
+            tidy.tick().await;
+            self.store.sweep(Instant::now());
+        }
+    }
+
+    fn watch<K>(&self, kind: Kind, fields: String, tasks: &mut JoinSet<()>)
+    where
+        K: Resource<DynamicType = ()> + Keep + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let api = Api::<K>::all(self.client.clone());
+        let (store, condition) = (Arc::clone(&self.store), Arc::clone(&self.condition));
+        let watch = Watch { api, kind, fields, store, condition };
+        tasks.spawn(watch.run(Pause::new(self.config.reconnect_initial_interval.get())));
+    }
+
+    /// The name of this node, once somebody knows it. None: nobody does, or nobody needs it.
+    async fn node(&self) -> Option<String> {
+        if self.scope == Scope::Cluster {
+            return None;
+        }
+        if let Some(name) = &self.config.node_name {
+            return Some(name.clone());
+        }
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        let mut pause = Pause::new(self.config.reconnect_initial_interval.get());
+        loop {
+            match connect::node_name(&self.client, &host).await {
+                Ok(Some(name)) => return Some(name),
+                Ok(None) => break,
+                // Who may not ask is told so by the watches.
+                Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => break,
+                Err(error) => {
+                    self.condition.ill(Kind::Node, &error.to_string());
+                    pause.wait().await;
+                }
+            }
+        }
+        if self.config.meta_restrict_local_node {
+            tracing::warn!(
+                host = &*host,
+                "no node is known by this host's name, all pods are watched: set \
+                 attributes.kubernetes.node_name"
+            );
+        }
+        None
+    }
+}
+
+/// Says so when the first lists take long.
+async fn complain(store: Arc<Store>, kinds: Vec<Kind>, patience: Duration) {
+    tokio::time::sleep(patience).await;
+    let missing = kinds.iter().filter(|kind| !store.is_synced(**kind)).map(|kind| kind.as_str());
+    let missing = missing.collect::<Vec<_>>().join(",");
+    if !missing.is_empty() {
+        tracing::warn!(
+            unit = "kube",
+            missing,
+            "not listed yet; vor goes on without, see attributes.kubernetes.informers_sync_timeout"
+        );
+    }
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One kind of objects, listed and watched: a list in pages, then changes from its version on. A connection that ends is
+//! resumed where it was; a version that the server has forgotten (410 Gone) means to list anew.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use kube::{Error, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::condition::Condition;
+use super::object::Kind;
+use super::seen::Keep;
+use super::store::Store;
+
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
+/// How long the server is asked to keep a watch open, in seconds.
+const WATCH_SECONDS: u32 = 290;
+/// A watch that says nothing for so long, not even its end, has lost its connection.
+const DEAD: Duration = Duration::from_secs(300);
+/// How long a list may take.
+const LIST: Duration = Duration::from_secs(60);
+/// A watch that lived so long worked.
+const LASTING: Duration = Duration::from_secs(5);
+/// The longest wait between two tries.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Waits that grow from try to try.
+#[derive(Debug, Clone)]
+pub(super) struct Pause {
+    first: Duration,
+    next: Duration,
+}
+
+impl Pause {
+    pub(super) const fn new(first: Duration) -> Self {
+        Self { first, next: first }
+    }
+
+    const fn reset(&mut self) {
+        self.next = self.first;
+    }
+
+    /// Between half and one and a half times the wait, so that many agents do not come back at one moment.
+    pub(super) async fn wait(&mut self) {
+        sleep(self.next.mul_f64(0.5 + fastrand::f64())).await;
+        self.next = self.next.saturating_mul(2).min(MAX_PAUSE.max(self.first));
+    }
+}
+
+/// Follows the objects of one kind.
+pub(super) struct Watch<K> {
+    pub(super) api: Api<K>,
+    pub(super) kind: Kind,
+    /// Selects by fields, empty for all.
+    pub(super) fields: String,
+    pub(super) store: Arc<Store>,
+    pub(super) condition: Arc<Condition>,
+}
+
+/// Why a list or a watch ended.
+enum End {
+    /// As it should, or the connection was lost: go on from the last version.
+    Over,
+    /// The version is not known to the server any more.
+    Expired,
+    /// It did not work.
+    Failed(String),
+}
+
+impl<K> Watch<K>
+where
+    K: Resource + Keep + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    /// Never ends.
+    pub(super) async fn run(self, mut pause: Pause) {
+        loop {
+            let mut version = match timeout(LIST, self.list()).await {
+                Ok(Ok(version)) => version,
+                Ok(Err(error)) => {
+                    self.condition.ill(self.kind, &reason(&error));
+                    pause.wait().await;
+                    continue;
+                }
+                Err(_) => {
+                    self.condition.ill(self.kind, "the list took longer than a minute");
+                    pause.wait().await;
+                    continue;
+                }
+            };
+            self.condition.well(self.kind);
+            self.follow(&mut version, &mut pause).await;
+        }
+    }
+
+    /// Lists all objects; gives the version of the list.
+    async fn list(&self) -> Result<String, Error> {
+        let mut params = ListParams::default().fields(&self.fields).limit(PAGE);
+        let mut alive = HashSet::new();
+        loop {
+            let page = self.api.list(&params).await?;
+            for seen in &page.items {
+                alive.extend(self.put(seen));
+            }
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                self.store.keep_only(self.kind, &alive);
+                return Ok(page.metadata.resource_version.unwrap_or_default());
+            }
+        }
+    }
+
+    /// Takes changes until the server has forgotten the version.
+    async fn follow(&self, version: &mut String, pause: &mut Pause) {
+        loop {
+            let begun = Instant::now();
+            let before = version.clone();
+            let end = self.watch(version).await;
+            let worked = begun.elapsed() >= LASTING || *version != before;
+            if worked {
+                pause.reset();
+            }
+            match end {
+                End::Expired => {
+                    tracing::debug!(kind = self.kind.as_str(), "version expired, listing anew");
+                    if !worked {
+                        pause.wait().await;
+                    }
+                    return;
+                }
+                End::Over if worked => {}
+                End::Over => pause.wait().await,
+                End::Failed(why) => {
+                    self.condition.ill(self.kind, &why);
+                    pause.wait().await;
+                }
+            }
+        }
+    }
+
+    async fn watch(&self, version: &mut String) -> End {
+        let params = WatchParams::default().fields(&self.fields).timeout(WATCH_SECONDS);
+        let stream = match timeout(LIST, self.api.watch(&params, version)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(Error::Api(status))) if status.code == 410 => return End::Expired,
+            Ok(Err(error)) => return End::Failed(reason(&error)),
+            Err(_) => return End::Failed("the server does not answer".to_owned()),
+        };
+        self.condition.well(self.kind);
+        let mut stream = pin!(stream);
+        while let Ok(Some(event)) = timeout(DEAD, stream.next()).await {
+            match event {
+                Ok(WatchEvent::Added(seen) | WatchEvent::Modified(seen)) => {
+                    self.put(&seen);
+                    advance(version, seen.meta().resource_version.as_deref());
+                }
+                Ok(WatchEvent::Deleted(seen)) => {
+                    if let Some(object) = seen.keep(&self.store) {
+                        self.store.remove(&object.id());
+                    }
+                    advance(version, seen.meta().resource_version.as_deref());
+                }
+                Ok(WatchEvent::Bookmark(mark)) => {
+                    advance(version, Some(&mark.metadata.resource_version));
+                }
+                Ok(WatchEvent::Error(status)) if status.code == 410 => return End::Expired,
+                Ok(WatchEvent::Error(status)) => return End::Failed(status.message),
+                Err(Error::SerdeError(error)) => self.condition.unreadable(self.kind, &error),
+                Err(error) => {
+                    tracing::debug!(kind = self.kind.as_str(), %error, "watch interrupted");
+                    return End::Over;
+                }
+            }
+        }
+        End::Over
+    }
+
+    fn put(&self, seen: &K) -> Option<Arc<str>> {
+        let Some(object) = seen.keep(&self.store) else {
+            self.condition.unreadable(self.kind, &"an object without name or uid");
+            return None;
+        };
+        let uid = Arc::clone(&object.meta().uid);
+        self.store.put(object);
+        Some(uid)
+    }
+}
+
+fn advance(version: &mut String, to: Option<&str>) {
+    if let Some(to) = to.filter(|to| !to.is_empty()) {
+        to.clone_into(version);
+    }
+}
+
+/// What went wrong, in words that say what to do.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Api(status) if status.code == 401 => {
+            format!("the API server does not accept vor's token: {}", status.message)
+        }
+        Error::Api(status) if status.code == 403 => {
+            format!("vor's service account needs the verbs list and watch: {}", status.message)
+        }
+        Error::Api(status) => format!("the API server refuses: {}", status.message),
+        error => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                let cause_text = cause.to_string();
+                if !text.contains(&cause_text) {
+                    text = format!("{text}: {cause_text}");
+                }
+                source = cause.source();
+            }
+            text
+        }
+    }
+}
