@@ -3,8 +3,8 @@
 
 use vor_config::Duration;
 
-use crate::flows::Backend;
 use crate::tracers::Door;
+use crate::tracers::flow::Backend;
 
 /// How the kernel is watched (`ebpf`).
 #[derive(Debug, Clone, confique::Config)]

@@ -16,7 +16,7 @@ use crate::object::{Shared, listen};
 use crate::pseudofs::{self, Tracefs};
 use crate::running::Loader;
 use crate::runtimes;
-use crate::tracers::{self, Door};
+use crate::tracers::{self, Door, flow};
 use crate::{DoorSetting, ProbeError};
 
 /// Capabilities without which no program can be loaded. `CAP_SYS_ADMIN` stands for all of them.
@@ -167,6 +167,9 @@ impl Report {
                 taken |= first;
                 self.doors.push(DoorReport { unit: unit.name, door, opens, taken: first });
             }
+        }
+        for (unit, loaded) in flow::check() {
+            self.units.push(UnitReport { unit, loads: Finding::of(loaded) });
         }
     }
 

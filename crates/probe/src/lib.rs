@@ -9,7 +9,6 @@ pub mod code;
 mod config;
 mod counters;
 mod files;
-pub mod flows;
 mod hook;
 pub mod kernel;
 mod object;
@@ -40,6 +39,7 @@ pub use admit::Descend;
 pub use config::{BatchLength, DoorSetting, ProbeConfig, RingSize};
 pub use counters::{COUNTED, Kept, LOST, LOST_BY_READER};
 pub use object::ObjectError;
+pub use tracers::flow as flows;
 
 /// Commands that may wait for the thread that owns the kernel objects.
 const COMMANDS: usize = 4096;

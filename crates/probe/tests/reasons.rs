@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::fs;
 
+use vor_probe::flows::TOLD;
 use vor_probe::{COUNTED, LOST, LOST_BY_READER};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/loss-reasons.md");
@@ -32,7 +33,17 @@ fn page() -> String {
         writeln!(page, "| `{what}` | {meaning} |").unwrap();
     }
     page.push_str(
-        "\nThe stage `probe` counts commands to the kernel side (observe a process, observe it no longer, decide \
+        "\n## Flows\n\n\
+         The stage `flow` counts packets on the wire, as many as each sampled one stands for: in = out + the sum of its \
+         `lost.*`.\n\n\
+         | counter | what it counts |\n|---|---|\n",
+    );
+    for (what, meaning) in TOLD {
+        writeln!(page, "| `{what}` | {meaning} |").unwrap();
+    }
+    page.push_str(
+        "\n## Commands\n\n\
+         The stage `probe` counts commands to the kernel side (observe a process, observe it no longer, decide \
          about a connection): `lost.full` are those that found its queue full.\n\n\
          The stage `files` counts programs and libraries of observed processes that are looked at for code to probe: \
          `lost.unreadable` are no ELF files or malformed, `lost.full` are beyond `ebpf.max_files`.\n",

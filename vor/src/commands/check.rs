@@ -72,7 +72,7 @@ impl Page<'_> {
             self.line(&format!("{name}{taken}"), &found.opens, "")?;
         }
         for unit in &report.units {
-            self.line(unit.unit, &unit.loads, "processes are found by listing them only")?;
+            self.line(unit.unit, &unit.loads, cost(unit.unit))?;
         }
         Ok(())
     }
@@ -91,5 +91,13 @@ impl Page<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What is missed without a unit.
+fn cost(unit: &str) -> &'static str {
+    match unit {
+        "life" => "processes are found by listing them only",
+        _ => "network flows are not to be had this way",
     }
 }

@@ -4,6 +4,7 @@
 //! A [`Unit`] is data: kernel objects, where they are attached, and how to read what they send. The loader
 //! takes the first of its objects that the kernel accepts; its ring carries records to [`Unit::decode`].
 
+pub mod flow;
 pub mod life;
 pub mod socket;
 pub mod wire;

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Flows beside what tcpdump and the interfaces themselves count.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod net;
+
+use net::pcap::Capture;
+use net::{Space, Tracing, config, join, offload, passages, sums, total};
+use vor_probe::flows::Source;
+
+const SOURCES: [Source; 2] = [Source::SocketFilter, Source::Tc];
+
+#[test]
+#[ignore = "needs root"]
+fn root_every_kind_of_traffic_is_counted_as_tcpdump_counts_it() {
+    for source in SOURCES {
+        let (a, b) = (Space::new(), Space::new());
+        join(&a, &b);
+        offload(&a, "va", false);
+        offload(&b, "vb", false);
+        let _server = b.serve("serve 7000");
+        let before = counters(&a);
+        let capture = Capture::start(&a, "va");
+        let tracing = Tracing::start(&a, config(source));
+        a.traffic("udp 10.9.0.2 7000 100 400");
+        a.traffic("udp fd09::2 7000 50 333");
+        a.traffic("udp 10.9.0.2 7000 20 5000");
+        a.traffic("udp fd09::2 7000 20 7000");
+        a.traffic("tcp 10.9.0.2 7000 5 200000");
+        a.traffic("tcp fd09::2 7000 5 200000");
+        a.traffic("frames va");
+        a.traffic("ping 10.9.0.2 5 3000");
+        let (expected, others) = capture.stop();
+        let (flows, board) = tracing.stop();
+        let after = counters(&a);
+
+        let seen = sums(&flows);
+        for (key, sum) in &expected {
+            assert_eq!(seen.get(key), Some(sum), "{source:?} {key:?}");
+        }
+        assert_eq!(seen.len(), expected.len(), "{source:?}: {seen:#?}");
+        passages(&flows, &["10.9.0.1", "fd09::1"]);
+        assert!(flows.iter().all(|flow| flow.iface_name.as_deref() == Some("va")));
+        // The interface counts frames that carry no IP, too; a tag travels beside the bytes it counts.
+        let all = total(&seen);
+        assert_eq!(after.0 - before.0, all.0 + others.0, "{source:?}: packets of the interface");
+        assert_eq!(after.1 - before.1, all.1 + others.1, "{source:?}: bytes of the interface");
+        let count = |what| board.counter("flow", what).get();
+        assert!(count("not_ip") >= 23 + 24 && count("broken") == 25, "{:?}", board.readings());
+        assert_eq!(count("fragments.stray"), 11);
+        let vlans: Vec<_> = flows.iter().filter_map(|flow| flow.vlan).collect();
+        assert!(vlans.contains(&7) && vlans.contains(&9), "{vlans:?}");
+    }
+}
+
+/// Packets and bytes that have passed `va`, in and out.
+fn counters(space: &Space) -> (u64, u64) {
+    let read = |name| space.counter("va", name);
+    (read("rx_packets") + read("tx_packets"), read("rx_bytes") + read("tx_bytes"))
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Network namespaces of a test's own, real traffic in them, and a flow tracer that watches them.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "each test file uses its part, and may fail"
+)]
+
+pub(crate) mod pcap;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use vor_health::Board;
+use vor_model::{DnsAnswer, Flow, Passage};
+use vor_probe::flows::{
+    Backend, Direction, FlowConfig, FlowOutlets, Flows, GuessPorts, Interfaces, Listen, MaxFlows,
+    Source, Tunnels,
+};
+
+/// Batches that may wait for the collecting thread.
+const BATCHES: usize = 4096;
+
+/// The settings as they are by default, for `source`.
+pub(crate) fn config(source: Source) -> FlowConfig {
+    FlowConfig {
+        source,
+        interfaces: Interfaces::default(),
+        exclude_interfaces: serde_json::from_str(r#""lo""#).unwrap(),
+        direction: Direction::Both,
+        sampling: 0,
+        max_flows: MaxFlows::try_from(5000).unwrap(),
+        period: Duration::from_millis(200),
+        guess_ports: GuessPorts::Disable,
+        tunnels: Tunnels::Outer,
+        listen: Listen::Watch,
+        poll_period: Duration::from_secs(10),
+        all_namespaces: false,
+        backend: Backend::Auto,
+        dns: false,
+    }
+}
+
+/// A namespace that ends with its owner.
+pub(crate) struct Space(pub(crate) String);
+
+static SPACES: AtomicU32 = AtomicU32::new(0);
+
+impl Space {
+    pub(crate) fn new() -> Self {
+        let n = SPACES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vf{}-{n}", std::process::id());
+        run(&["ip", "netns", "add", &name]);
+        let space = Self(name);
+        space.ip("link set lo up");
+        // Nothing on the wire that the test did not send.
+        for key in ["all", "default"] {
+            space.run(&["sysctl", "-qw", &format!("net.ipv6.conf.{key}.accept_dad=0")]);
+            space.run(&["sysctl", "-qw", &format!("net.ipv6.conf.{key}.router_solicitations=0")]);
+        }
+        space
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.0)
+    }
+
+    pub(crate) fn ip(&self, arguments: &str) {
+        let mut words = vec!["ip", "-n", &self.0];
+        words.extend(arguments.split(' '));
+        run(&words);
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) {
+        run(&[&["ip", "netns", "exec", &self.0], words].concat());
+    }
+
+    /// Starts a program in it.
+    pub(crate) fn start(&self, words: &[&str]) -> Child {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0]).args(words);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs `traffic.py` in it.
+    pub(crate) fn traffic(&self, arguments: &str) {
+        let mut words = vec!["python3", TRAFFIC];
+        words.extend(arguments.split(' '));
+        self.run(&words);
+    }
+
+    /// Starts `traffic.py` in it and waits until it says that it is ready.
+    pub(crate) fn serve(&self, arguments: &str) -> Serving {
+        let mut words = vec!["python3", TRAFFIC];
+        words.extend(arguments.split(' '));
+        let mut child = self.start(&words);
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Serving(child)
+    }
+
+    /// One of the counters of an interface.
+    pub(crate) fn counter(&self, iface: &str, name: &str) -> u64 {
+        let path = format!("/sys/class/net/{iface}/statistics/{name}");
+        let output =
+            Command::new("ip").args(["netns", "exec", &self.0, "cat", &path]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    }
+
+    /// Runs `act` on a thread in the namespace.
+    pub(crate) fn within<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> T {
+        let path = self.path();
+        let work = move || {
+            let file = File::open(path).unwrap();
+            let network = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), network).unwrap();
+            act()
+        };
+        thread::spawn(work).join().unwrap()
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
+const TRAFFIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/net/traffic.py");
+
+/// A program that is ended with its owner.
+pub(crate) struct Serving(pub(crate) Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn run(words: &[&str]) {
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{words:?}: {said}");
+}
+
+/// Joins two namespaces by a veth pair: 10.9.0.1 and fd09::1 at `a`, 10.9.0.2 and fd09::2 at `b`.
+pub(crate) fn join(a: &Space, b: &Space) {
+    a.ip(&format!("link add va type veth peer name vb netns {}", b.0));
+    for (space, iface, n) in [(a, "va", 1), (b, "vb", 2)] {
+        space.ip(&format!("addr add 10.9.0.{n}/24 dev {iface}"));
+        space.ip(&format!("addr add fd09::{n}/64 dev {iface} nodad"));
+        space.ip(&format!("link set {iface} up"));
+    }
+    // The kernel announces new addresses of IPv6 twice, up to a second apart (RFC 3810, 9.11).
+    thread::sleep(Duration::from_millis(2200));
+}
+
+/// Whether buffers of many segments pass an interface.
+pub(crate) fn offload(space: &Space, iface: &str, on: bool) {
+    let word = if on { "on" } else { "off" };
+    space.run(&["ethtool", "-K", iface, "tso", word, "gso", word, "gro", word]);
+}
+
+/// A flow tracer and all it has told.
+pub(crate) struct Tracing {
+    flows: Flows,
+    pub(crate) board: Arc<Board>,
+    told: JoinHandle<Vec<Flow>>,
+    answers: JoinHandle<Vec<DnsAnswer>>,
+}
+
+impl Tracing {
+    /// Watches a namespace.
+    pub(crate) fn start(space: &Space, config: FlowConfig) -> Self {
+        let board = Board::new();
+        let (flows, mut batches) = tokio::sync::mpsc::channel(BATCHES);
+        let (dns, mut answers) = tokio::sync::mpsc::channel(BATCHES);
+        let told = thread::spawn(move || {
+            let mut all = Vec::new();
+            while let Some(batch) = batches.blocking_recv() {
+                all.extend(batch);
+            }
+            all
+        });
+        let answers = thread::spawn(move || {
+            let mut all = Vec::new();
+            while let Some(batch) = answers.blocking_recv() {
+                all.extend(batch);
+            }
+            all
+        });
+        let outlets = FlowOutlets { flows, dns };
+        let health = Arc::clone(&board);
+        let flows = space.within(move || Flows::start(&config, health, outlets).unwrap());
+        Self { flows, board, told, answers }
+    }
+
+    pub(crate) fn count(&self, what: &'static str) -> u64 {
+        self.board.counter("flow", what).get()
+    }
+
+    /// All flows, when the tracer has stopped.
+    pub(crate) fn stop(self) -> (Vec<Flow>, Arc<Board>) {
+        let (flows, _, board) = self.stop_all();
+        (flows, board)
+    }
+
+    pub(crate) fn stop_all(self) -> (Vec<Flow>, Vec<DnsAnswer>, Arc<Board>) {
+        self.flows.stop();
+        let flows = self.told.join().unwrap();
+        let count = |what| self.board.counter("flow", what).get();
+        let lost = count("lost.full") + count("lost.no_room") + count("lost.decode");
+        assert_eq!(count("in"), count("out") + lost, "the law of counting");
+        (flows, self.answers.join().unwrap(), self.board)
+    }
+}
+
+/// Packets and bytes by what both vor and tcpdump see of a flow: protocol, source, destination.
+pub(crate) type Sums = BTreeMap<(u8, String, String), (u64, u64)>;
+
+pub(crate) fn sums<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Sums {
+    let mut sums = Sums::new();
+    for flow in flows {
+        let end = |end: vor_model::FlowEnd| format!("{}:{}", end.ip, end.port);
+        let key = (flow.key.protocol, end(flow.key.src), end(flow.key.dst));
+        let sum = sums.entry(key).or_default();
+        *sum = (sum.0 + flow.packets, sum.1 + flow.bytes);
+    }
+    sums
+}
+
+/// All packets and bytes.
+pub(crate) fn total(sums: &Sums) -> (u64, u64) {
+    sums.values().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+}
+
+/// Asserts that the packets of each flow have passed the way that its source says.
+pub(crate) fn passages(flows: &[Flow], local: &[&str]) {
+    for flow in flows {
+        let src = flow.key.src.ip.to_string();
+        // The kernel's own messages of IPv6 have addresses that it makes.
+        if src.starts_with("fe80") || src == "::" {
+            continue;
+        }
+        let ours = local.contains(&src.as_str());
+        let expected = if ours { Passage::Egress } else { Passage::Ingress };
+        assert_eq!(flow.key.passage, expected, "{flow:?}");
+    }
+}
+
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
