@@ -6,7 +6,7 @@ mod net;
 
 use net::pcap::Capture;
 use net::{Space, Tracing, config, join, offload, passages, sums, total};
-use vor_probe::flows::Source;
+use vor_probe::flows::{FlowConfig, Source};
 
 const SOURCES: [Source; 2] = [Source::SocketFilter, Source::Tc];
 
@@ -50,6 +50,29 @@ fn root_every_kind_of_traffic_is_counted_as_tcpdump_counts_it() {
         assert_eq!(count("fragments.stray"), 11);
         let vlans: Vec<_> = flows.iter().filter_map(|flow| flow.vlan).collect();
         assert!(vlans.contains(&7) && vlans.contains(&9), "{vlans:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_answers_of_name_servers_are_told_once_with_their_latency() {
+    for source in SOURCES {
+        let (a, b) = (Space::new(), Space::new());
+        join(&a, &b);
+        let _server = b.serve("names");
+        let tracing =
+            Tracing::start(&a, FlowConfig { dns: true, sampling: 1000, ..config(source) });
+        a.traffic("ask 10.9.0.2");
+        let (_, answers, board) = tracing.stop_all();
+        assert_eq!(answers.len(), 40, "{source:?} {:?}", board.readings());
+        for answer in &answers {
+            assert_eq!(answer.name, "www.example.org");
+            let address = if answer.kind == 1 { "192.0.2.7" } else { "2001:db8::7" };
+            assert_eq!(answer.addresses, [address.parse::<std::net::IpAddr>().unwrap()]);
+            assert_eq!((answer.ttl.as_secs(), answer.code, answer.server.port), (60, 0, 53));
+            assert_eq!(answer.server.ip.to_string(), "10.9.0.2");
+            assert!(answer.asked.is_some_and(|asked| asked < answer.at), "{answer:?}");
+        }
     }
 }
 

@@ -155,7 +155,7 @@ pub(crate) fn run(words: &[&str]) {
     assert!(output.status.success(), "{words:?}: {said}");
 }
 
-/// Joins two namespaces by a veth pair: 10.9.0.1 and fd09::1 at `a`, 10.9.0.2 and fd09::2 at `b`.
+/// Joins two namespaces by a veth pair: `10.9.0.1` and `fd09::1` at `a`, `10.9.0.2` and `fd09::2` at `b`.
 pub(crate) fn join(a: &Space, b: &Space) {
     a.ip(&format!("link add va type veth peer name vb netns {}", b.0));
     for (space, iface, n) in [(a, "va", 1), (b, "vb", 2)] {

@@ -71,7 +71,7 @@ fn read(file: &[u8]) -> (Sums, (u64, u64)) {
     let (mut sums, mut others, mut ports) = (Sums::new(), (0, 0), BTreeMap::new());
     let mut at = 24;
     while at < file.len() {
-        let (kept, len) = (word(at + 8) as usize, u64::from(word(at + 12)));
+        let (kept, len) = (usize::try_from(word(at + 8)).unwrap(), u64::from(word(at + 12)));
         let frame = &file[at + 16..at + 16 + kept];
         at += 16 + kept;
         match flow(frame, raw, &mut ports) {

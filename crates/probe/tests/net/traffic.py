@@ -8,6 +8,8 @@ udp HOST PORT N SIZE  N datagrams of SIZE bytes from one socket
 uso HOST PORT N SIZE  the same, handed to the kernel as buffers of many datagrams
 fan HOST N M          one datagram each from M ports, N times over
 frames IFACE          Ethernet frames of every kind that the parser knows
+names                 a name server on port 53 that knows a chain of aliases with both kinds of addresses
+ask HOST              asks it for A and AAAA of www.example.org, 20 times each
 ping HOST N SIZE      N echo requests with SIZE bytes; waits for the answers
 raw IFACE N           N IP packets on an interface without Ethernet
 """
@@ -155,6 +157,34 @@ def ping(host, n, size):
         s.recv(65536)
 
 
+def name(text):
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\0"
+
+
+def names():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("", 53))
+    print("ready", flush=True)
+    while True:
+        question, client = s.recvfrom(512)
+        kind = struct.unpack("!H", question[-4:-2])[0]
+        address = socket.inet_aton("192.0.2.7") if kind == 1 else socket.inet_pton(socket.AF_INET6, "2001:db8::7")
+        alias = name("web.example.net")
+        answers = (b"\xc0\x0c" + struct.pack("!HHIH", 5, 1, 300, len(alias)) + alias
+                   + alias + struct.pack("!HHIH", kind, 1, 60, len(address)) + address)
+        s.sendto(question[:2] + struct.pack("!HHHHH", 0x8180, 1, 2, 0, 0) + question[12:] + answers, client)
+
+
+def ask(host):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    for n in range(20):
+        for kind in (1, 28):
+            s.sendto(struct.pack("!HHHHHH", n * 100 + kind, 0x0100, 1, 0, 0, 0) + name("www.Example.org")
+                     + struct.pack("!HH", kind, 1), (host, 53))
+            s.recv(512)
+
+
 def raw(iface, n):
     s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
     s.bind((iface, 0x0800))
@@ -164,7 +194,7 @@ def raw(iface, n):
 
 def main():
     what, *rest = sys.argv[1:]
-    {"serve": serve, "tcp": tcp, "udp": udp, "uso": uso, "fan": fan, "frames": frames, "ping": ping, "raw": raw}[what](
+    {"serve": serve, "tcp": tcp, "udp": udp, "uso": uso, "fan": fan, "frames": frames, "ping": ping, "names": names, "ask": ask, "raw": raw}[what](
         *(int(word) if word.isdigit() else word for word in rest))
 
 

@@ -125,13 +125,13 @@ fn filter(
     builder.ifindex(index).replace(true).handle(handle).priority(PRIORITY);
     let mut hook = builder.hook(point);
     let attached = hook.create().and_then(|mut hook| hook.attach());
-    Ok(Attached::Filter(Filter { hook: attached.map_err(said)? }))
+    Ok(Attached::Filter(Filter { hook: attached.map_err(|error| said(&error))? }))
 }
 
 impl Filter {
     /// Takes it away.
     pub(super) fn remove(mut self) -> io::Result<()> {
-        self.hook.detach().map_err(said)
+        self.hook.detach().map_err(|error| said(&error))
     }
 }
 
@@ -167,7 +167,7 @@ pub(super) fn remove_empty(links: &Links, index: u32) -> io::Result<()> {
     let none = unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) };
     let mut builder = TcHookBuilder::new(none);
     builder.ifindex(index);
-    builder.hook(TC_INGRESS | TC_EGRESS).destroy().map_err(said)
+    builder.hook(TC_INGRESS | TC_EGRESS).destroy().map_err(|error| said(&error))
 }
 
 fn is_leftover(handle: u32) -> bool {
@@ -217,7 +217,7 @@ fn bind(socket: &OwnedFd, index: i32) -> io::Result<()> {
     Ok(())
 }
 
-fn said(error: libbpf_rs::Error) -> io::Error {
+fn said(error: &libbpf_rs::Error) -> io::Error {
     // A kind without a number would lose the kernel's word.
     io::Error::other(format!("{error:#}"))
 }

@@ -126,11 +126,11 @@ impl Namespace {
         let Some(programs) = self.instance.programs(link.layer) else {
             return Err(io::Error::other(format!("its packets are not read: {:?}", link.layer)));
         };
-        let attacher = &mut *watching.attacher;
+        let hooks = &mut *watching.attacher;
         let (links, index) = (&self.links, link.index);
         self.space.within(watching.home, || {
-            let attached = attacher.attach(index, programs)?;
-            if attacher.backend == Backend::Tc {
+            let attached = hooks.attach(index, programs)?;
+            if hooks.backend == Backend::Tc {
                 attach::remove_leftovers(links, index)?;
             }
             Ok(attached)

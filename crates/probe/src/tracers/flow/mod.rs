@@ -8,6 +8,7 @@
 mod attach;
 mod config;
 mod decode;
+mod dns;
 mod instance;
 mod interfaces;
 mod links;

@@ -99,7 +99,7 @@ fn inode(metadata: &fs::Metadata) -> io::Result<u32> {
     u32::try_from(metadata.ino()).map_err(io::Error::other)
 }
 
-/// Mount points of network namespaces (proc_pid_mountinfo(5)).
+/// Mount points of network namespaces (`proc_pid_mountinfo(5)`).
 fn mounted(mountinfo: &str) -> Vec<PathBuf> {
     let line = |line: &str| {
         let (mount, kind) = line.split_once(" - ")?;

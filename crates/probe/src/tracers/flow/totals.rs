@@ -24,6 +24,12 @@ pub const TOLD: &[(&str, &str)] = &[
     ("broken", "packets whose headers are not what they say they are"),
     ("fragments.stray", "fragments whose first was not seen: their flow has port 0"),
     ("dns.lost", "messages of name servers that found their ring full"),
+    (
+        "dns.answers, dns.out, dns.full",
+        "answers of name servers that were read, handed on, and found the channel full",
+    ),
+    ("dns.unread", "messages from or to port 53 that do not read as DNS"),
+    ("dns.questions", "questions that are remembered now"),
     ("flows, waiting, interfaces, namespaces", "how many there are now"),
     ("interfaces.refused", "attempts to watch an interface or a namespace that failed"),
 ];

@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 use vor_health::{Board, Counter, Verdict};
+use vor_model::Mono;
 use zerocopy::FromBytes;
 
 use super::config::FlowConfig;
 use super::decode::Reading;
+use super::dns::Dns;
 use super::outbox::Outbox;
 use super::table::Tables;
 use super::totals::Totals;
@@ -41,8 +44,10 @@ pub(super) struct Worker {
     watch: Watch,
     tables: Tables,
     events: MapHandle,
+    messages: MapHandle,
     totals: Totals,
     sink: Rc<RefCell<Sink>>,
+    dns: Rc<RefCell<Dns>>,
     board: Arc<Board>,
     stopped: OwnedFd,
 }
@@ -58,14 +63,13 @@ struct Sink {
 
 impl Sink {
     fn record(&mut self, record: &[u8]) {
-        match FlowRecord::read_from_prefix(record) {
-            Ok((record, _)) => self.put(&record.key, &record.count),
-            Err(_) => {
-                tracing::debug!(len = record.len(), "record not read");
-                self.taken.inc();
-                self.decode.inc();
-            }
-        }
+        let Ok((record, _)) = FlowRecord::read_from_prefix(record) else {
+            tracing::debug!(len = record.len(), "record not read");
+            self.taken.inc();
+            self.decode.inc();
+            return;
+        };
+        self.put(&record.key, &record.count);
     }
 
     fn put(&mut self, key: &FlowKey, count: &FlowCount) {
@@ -91,7 +95,7 @@ impl Worker {
         })?;
         let scale = u64::from(config.sampling.max(1));
         let totals = Totals::new(map("flow_totals")?, board, scale);
-        let events = map("flow_events")?;
+        let (events, messages) = (map("flow_events")?, map("flow_dns")?);
         let most = usize::try_from(config.max_flows.get()).unwrap_or(usize::MAX);
         let sink = Sink {
             reading: Reading { guess: config.guess_ports, scale },
@@ -101,8 +105,10 @@ impl Worker {
             decode: board.counter(STAGE, "lost.decode"),
         };
         let sink = Rc::new(RefCell::new(sink));
+        let dns = Rc::new(RefCell::new(Dns::new(outlets.dns, board)));
         let board = Arc::clone(board);
-        let mut worker = Self { config, watch, tables, events, totals, sink, board, stopped };
+        let mut worker =
+            Self { config, watch, tables, events, messages, totals, sink, dns, board, stopped };
         // Not before the tables count.
         worker.watch.begin(&worker.config)?;
         worker.board.judge(STAGE, Verdict::Active);
@@ -127,10 +133,12 @@ impl Worker {
         epoll::add(&wakes, &self.stopped, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
         // Edges: a ring that is seldom empty would otherwise be reported at each look.
         let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&wakes, self.events.as_fd(), epoll::EventData::new_u64(RING), edges)?;
+        for ring in [&self.events, &self.messages] {
+            epoll::add(&wakes, ring.as_fd(), epoll::EventData::new_u64(RING), edges)?;
+        }
         self.watch.wake_by(&wakes)?;
-        let events = handle(&self.events)?;
-        let ring = self.ring(&events)?;
+        let rings = [handle(&self.events)?, handle(&self.messages)?];
+        let ring = self.read(&rings)?;
         let mut report = Every::new(self.config.period.max(SHORTEST));
         let mut look = Every::new(self.config.poll_period.max(TICK));
         let mut tick = Every::new(TICK);
@@ -153,20 +161,28 @@ impl Worker {
             if tick.is_due() {
                 self.watch.tick();
                 self.totals.copy();
+                self.dns.borrow_mut().tick(now());
             }
+            self.dns.borrow_mut().flush();
             self.sink.borrow_mut().outbox.flush();
             pause = if taken { BUSY } else { (pause * 2).min(IDLE) };
         }
     }
 
-    fn ring<'a>(&self, events: &'a MapHandle) -> io::Result<RingBuffer<'a>> {
-        let sink = Rc::clone(&self.sink);
-        let take = move |record: &[u8]| {
+    /// Reads first packets and messages of name servers.
+    fn read<'a>(&self, [events, messages]: &'a [MapHandle; 2]) -> io::Result<RingBuffer<'a>> {
+        let (sink, dns) = (Rc::clone(&self.sink), Rc::clone(&self.dns));
+        let take_event = move |record: &[u8]| {
             sink.borrow_mut().record(record);
             0
         };
+        let take_message = move |record: &[u8]| {
+            dns.borrow_mut().take(record);
+            0
+        };
         let mut builder = RingBufferBuilder::new();
-        builder.add(events, take).map_err(io::Error::other)?;
+        builder.add(events, take_event).map_err(io::Error::other)?;
+        builder.add(messages, take_message).map_err(io::Error::other)?;
         builder.build().map_err(io::Error::other)
     }
 
@@ -186,8 +202,9 @@ impl Worker {
 
     /// Takes what is left when no program counts any more.
     fn last(&mut self) -> io::Result<()> {
-        let events = handle(&self.events)?;
-        consume(&self.ring(&events)?)?;
+        let rings = [handle(&self.events)?, handle(&self.messages)?];
+        consume(&self.read(&rings)?)?;
+        self.dns.borrow_mut().flush();
         self.report()?;
         self.totals.copy();
         Ok(())
@@ -240,6 +257,14 @@ fn consume(ring: &RingBuffer<'_>) -> io::Result<bool> {
         return Err(io::Error::from_raw_os_error(-taken));
     }
     Ok(taken > 0)
+}
+
+/// The kernel's steady clock, as its programs read it.
+fn now() -> Mono {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or_default();
+    Mono(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
 fn handle(map: &MapHandle) -> io::Result<MapHandle> {
