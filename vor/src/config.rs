@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use tracing::level_filters::LevelFilter;
 use vor_config::{ConfigError, Duration, Loaded, PortSet, Sources};
 use vor_discover::{DiscoveryConfig, Glob, Regexp, ResourceAttributes};
+use vor_enrich::kube::KubernetesConfig;
 use vor_export::{
     otlp::{OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig},
     print::TracePrinter,
@@ -106,6 +107,9 @@ pub(crate) struct AttributesConfig {
     /// How instances of services are told apart.
     #[config(nested)]
     pub instance_id: InstanceIdConfig,
+    /// Names from Kubernetes.
+    #[config(nested)]
+    pub kubernetes: KubernetesConfig,
 }
 
 /// How instances of services are told apart (`attributes.instance_id`).

@@ -15,6 +15,7 @@ mod commands;
 mod compat;
 mod config;
 mod log;
+mod observe;
 mod wire;
 
 use cli::{Cli, Command};

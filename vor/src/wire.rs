@@ -4,26 +4,30 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::warn;
 use vor_config::PortSet;
-use vor_discover::{Criteria, Discover, DiscoveryConfig, Event, RootSettings, Target};
+use vor_discover::{Containers, Criteria, Discover, DiscoveryConfig, RootSettings};
+use vor_enrich::Names;
+use vor_enrich::kube::{Follow, Scope};
 use vor_export::print::{Output, TracePrinter};
 use vor_export::prometheus::Build;
 use vor_health::Board;
 use vor_model::{Captured, Span};
-use vor_pipeline::{Assemble, Chain, Meter, MeterConfig, Outlet, Services, Source, now};
+use vor_pipeline::stages::Locate;
+use vor_pipeline::{Assemble, Chain, Directory, Meter, MeterConfig, Outlet, Services, Source, now};
+use vor_probe::Probe;
 use vor_probe::tracers::Mode;
-use vor_probe::{Descend, Probe};
 use vor_protocol::Next;
 
 use crate::config::Config;
+use crate::observe::{Known, Observe};
 
 /// Batches of captures that may wait for the pipeline.
 const CAPTURE_BATCHES: usize = 32;
@@ -64,6 +68,8 @@ pub(crate) struct Agent {
     discover: vor_discover::Handle,
     spans: JoinHandle<()>,
     exporters: JoinSet<()>,
+    /// The cluster, followed until the end.
+    _cluster: Option<Follow>,
     shutdown_timeout: Duration,
 }
 
@@ -77,12 +83,14 @@ impl Agent {
         let shutdown_timeout = config.shutdown_timeout.get();
         let (discovery, ebpf) = (config.discovery.clone(), config.ebpf.clone());
         let spans_config = config.spans.clone();
+        let kubernetes = config.attributes.kubernetes.clone();
 
         let max_series = config.metrics.max_series;
         let measured = is_measured(&config);
         let settings = settings(config, output);
 
         let board = Board::new();
+        let cluster = Follow::start(&kubernetes, Scope::ThisNode, &board)?;
         let meter_config = settings.meter(MeterConfig { max_series, ..MeterConfig::default() });
         let meter = Meter::new(meter_config, &board);
         let mut outlet = Outlet::new(spans_config.inbox, Arc::clone(&board));
@@ -94,6 +102,7 @@ impl Agent {
         let (life, lives) = sync_channel(LIFE_EVENTS);
         let probe = Probe::start(&ebpf, Arc::clone(&board), captures, life)?;
 
+        let names = Names::new(cluster.as_ref().map(Follow::store));
         let services = Services::new(spans_config.name_kept.get());
         let judged = probe.handle();
         let assemble = Assemble::new(
@@ -103,15 +112,24 @@ impl Agent {
             Box::new(move |conn, next| judged.judge(conn, mode(next))),
             &board,
         );
-        let mut chain = Chain::new("chain", Arc::clone(&board));
-        if measured {
-            chain = chain.stage(meter.tap());
-        }
+        let chain = stages(cluster.is_some().then_some(&names), measured.then_some(&meter), &board);
         let spans = tokio::spawn(spans(batches, assemble, chain, outlet));
 
         let (first, found) = sync_channel(1);
-        let observe = observe(services, probe.handle(), whom, first);
-        let discover = Discover::start(criteria, &discovery, lives, observe, Arc::clone(&board))?;
+        let observe = Observe::new(
+            services,
+            probe.handle(),
+            Arc::clone(&names),
+            whom,
+            spans_config.name_wait.get(),
+            first,
+        );
+        let tell = move |event| observe.tell(event);
+        let known: Arc<dyn Containers> = Arc::new(Known(names));
+        let known = cluster.is_some().then_some(known);
+        let board = Arc::clone(&board);
+        let discover =
+            Discover::start(criteria, &discovery, lives, known, tell, Arc::clone(&board))?;
         match whom {
             Whom::Selected => drop(tokio::spawn(speak_if_nothing_is_found(board))),
             // The ancestor: it exists, and none of its descendants does.
@@ -119,12 +137,12 @@ impl Agent {
                 .recv_timeout(ADMISSION)
                 .context("the kernel side did not begin to observe the program in time")?,
         }
-        Ok(Self { probe, discover, spans, exporters, shutdown_timeout })
+        Ok(Self { probe, discover, spans, exporters, _cluster: cluster, shutdown_timeout })
     }
 
     /// Stops observing, and waits until what was seen has left or the time for that is over.
     pub(crate) async fn stop(self) {
-        let Self { probe, discover, spans, mut exporters, shutdown_timeout } = self;
+        let Self { probe, discover, spans, mut exporters, _cluster, shutdown_timeout } = self;
         discover.stop();
         let rest = async {
             // The probe's threads are waited for off this one, which meanwhile takes their last captures.
@@ -212,6 +230,24 @@ fn exporters(
     Ok(running)
 }
 
+/// What happens to spans, in this order.
+fn stages(
+    names: Option<&Arc<Names>>,
+    meter: Option<&Arc<Meter>>,
+    board: &Arc<Board>,
+) -> Chain<Span> {
+    let mut chain = Chain::new("chain", Arc::clone(board));
+    // Names before numbers: they are labels.
+    if let Some(names) = names {
+        let names: Arc<dyn Directory> = Arc::<Names>::clone(names);
+        chain = chain.stage(Locate::new(names));
+    }
+    if let Some(meter) = meter {
+        chain = chain.stage(meter.tap());
+    }
+    chain
+}
+
 /// The span pipeline, until captures end.
 async fn spans(
     mut batches: Receiver<Vec<Captured>>,
@@ -237,51 +273,6 @@ fn mode(next: Next) -> Mode {
         Next::Same => Mode::Pairs,
         Next::Messages => Mode::Messages,
         Next::Ignore => Mode::Ignored,
-    }
-}
-
-/// Carries what discovery finds to the kernel side and to the names of services; tells `first` when the first
-/// process is observed.
-fn observe(
-    services: Arc<Services>,
-    probe: vor_probe::Handle,
-    whom: &Whom,
-    first: SyncSender<()>,
-) -> impl Fn(Event) + Send + use<> {
-    let descend = match whom {
-        Whom::Selected => Descend::No,
-        Whom::Family { .. } => Descend::Yes,
-    };
-    // The name first: what the process says from now on is to find it.
-    let admit = move |services: &Services, probe: &vor_probe::Handle, target: &Target| {
-        services.insert(target.process.key, Arc::clone(&target.service));
-        probe.admit(target.process.key, descend)
-    };
-    move |event| match event {
-        Event::Found(target) => {
-            if !admit(&services, &probe, &target) {
-                return;
-            }
-            // Nobody waits for the later ones.
-            let _ = first.try_send(());
-            let Target { process, service } = &target;
-            info!(
-                pid = process.key.pid,
-                service = %service.qualified_name(),
-                language = service.language.as_str(),
-                exe = %process.exe.display(),
-                "observing"
-            );
-        }
-        Event::Renamed(target) => {
-            admit(&services, &probe, &target);
-            debug!(pid = target.process.key.pid, service = %target.service.name, "renamed");
-        }
-        Event::Gone(process) => {
-            services.remove(process, now());
-            probe.retire(process);
-            debug!(pid = process.pid, "gone");
-        }
     }
 }
 

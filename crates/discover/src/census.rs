@@ -2,24 +2,26 @@
 //! All processes that have a program, and which of them are wanted.
 //!
 //! A process is judged when it is first seen, when it runs another program, and when it begins to listen
-//! on a port that matters; that it stops to listen changes nothing. What is missed because an event got
+//! on a port that matters, and when more is known of its container; that it stops to listen changes nothing. What is missed because an event got
 //! lost is found by the next listing.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use vor_exe::Executables;
 use vor_health::{Board, Counter, Verdict, count};
-use vor_model::{Language, Life, LifeEvent, Process, ProcessKey};
+use vor_model::{Life, LifeEvent, Lookup, Process, ProcessKey};
 
 use crate::access;
-use crate::language::{self, Evidence};
+use crate::container::Containers;
 use crate::ports::Listening;
-use crate::proc::{self, Environment, Seen, Unseen};
+use crate::proc::{self, Seen, Unseen};
 use crate::select::Criteria;
 use crate::service::Label;
 use crate::watch::{Event, Target};
+
+mod judge;
 
 const UNIT: &str = "discover";
 
@@ -31,6 +33,9 @@ const LISTINGS_UNTIL_SETTLED: u8 = 12;
 
 pub(crate) struct Census<F> {
     criteria: Criteria,
+    containers: Option<Arc<dyn Containers>>,
+    /// What [`Containers::revision`] said when its news were looked at last.
+    revision: u64,
     tell: F,
     rows: HashMap<u32, Row>,
     listening: Listening,
@@ -64,6 +69,9 @@ struct Row {
     ports: Vec<u16>,
     /// Whether it descends from the ancestor.
     descends: bool,
+    /// The container it is in, and what was known of that.
+    container: Option<Arc<str>>,
+    known: Lookup,
     chosen: Option<Chosen>,
 }
 
@@ -75,10 +83,17 @@ struct Chosen {
 }
 
 impl<F: Fn(Event)> Census<F> {
-    pub(crate) fn new(criteria: Criteria, board: &Arc<Board>, tell: F) -> Self {
+    pub(crate) fn new(
+        criteria: Criteria,
+        containers: Option<Arc<dyn Containers>>,
+        board: &Arc<Board>,
+        tell: F,
+    ) -> Self {
         let ancestor = criteria.family().and_then(|(pid, _)| proc::key(pid));
         Self {
             criteria,
+            containers,
+            revision: 0,
             tell,
             rows: HashMap::new(),
             listening: Listening::default(),
@@ -199,11 +214,19 @@ impl<F: Fn(Event)> Census<F> {
             let process = Process { key, ppid: parent, ..Process::clone(&old.process) };
             let naming = &self.criteria.naming;
             let service = Arc::new(naming.forked(&old.service, parent, key.pid));
-            let target = Target { process: Arc::new(process), service };
+            let target = Target { process: Arc::new(process), service, ..old.clone() };
             Chosen { target, label: Arc::clone(&chosen.label), unsettled: chosen.unsettled }
         });
-        let (exe, ports) = (Arc::clone(&row.exe), row.ports.clone());
-        let child = Row { key, ppid: parent, exe, ports, descends: row.descends, chosen };
+        let child = Row {
+            key,
+            ppid: parent,
+            exe: Arc::clone(&row.exe),
+            ports: row.ports.clone(),
+            descends: row.descends,
+            container: row.container.clone(),
+            known: row.known.clone(),
+            chosen,
+        };
         if let Some(other) = known {
             self.end(other);
         }
@@ -273,7 +296,8 @@ impl<F: Fn(Event)> Census<F> {
             Vec::new()
         };
         let chosen = old.and_then(|row| row.chosen);
-        let mut row = Row { key, ppid, exe, ports, descends, chosen };
+        let (container, known) = (None, Lookup::Unknown);
+        let mut row = Row { key, ppid, exe, ports, descends, container, known, chosen };
         self.judge(&mut row);
         self.rows.insert(key.pid, row);
     }
@@ -293,81 +317,6 @@ impl<F: Fn(Event)> Census<F> {
         row.ports.dedup();
         if row.ports.len() > before {
             self.judge(&mut row);
-        }
-        self.rows.insert(pid, row);
-    }
-
-    fn judge(&mut self, row: &mut Row) {
-        let before = row.chosen.take();
-        row.chosen = self.label(row).and_then(|label| self.choose(row, label));
-        // Told even when nothing changed: the kernel side lets go of a process at its exec.
-        match (&before, &row.chosen) {
-            (None, None) => {}
-            (None, Some(chosen)) => self.say(Event::Found(chosen.target.clone())),
-            (Some(_), None) => self.say(Event::Gone(row.key)),
-            (Some(_), Some(chosen)) => self.say(Event::Renamed(chosen.target.clone())),
-        }
-    }
-
-    /// What the row's process is called if it is wanted.
-    fn label(&self, row: &Row) -> Option<Arc<Label>> {
-        if row.descends {
-            // Between its fork and its exec the ancestor is a copy of vor.
-            let (_, label) = self.criteria.family()?;
-            return (Some(&row.exe) != self.own_exe.as_ref()).then(|| Arc::clone(label));
-        }
-        if let Some(label) = self.criteria.judge(&row.exe, &row.ports) {
-            return Some(Arc::clone(label));
-        }
-        // A worker of the same program shares what its parent was chosen for.
-        let parent = self.rows.get(&row.ppid).filter(|parent| parent.exe == row.exe)?;
-        parent.chosen.as_ref().map(|chosen| Arc::clone(&chosen.label))
-    }
-
-    /// None when the process has ended meanwhile.
-    fn choose(&mut self, row: &Row, label: Arc<Label>) -> Option<Chosen> {
-        let env = proc::environment(row.key.pid);
-        if env.is_none() && proc::key(row.key.pid) != Some(row.key) {
-            return None;
-        }
-        let env = env.unwrap_or_default();
-        let language = self.language(row.key.pid, &row.exe, &env);
-        let process =
-            Process { key: row.key, ppid: row.ppid, exe: row.exe.to_path_buf(), language };
-        let service = Arc::new(self.criteria.naming.service(&process, &label, &env));
-        let target = Target { process: Arc::new(process), service };
-        Some(Chosen { target, label, unsettled: LISTINGS_UNTIL_SETTLED })
-    }
-
-    fn language(&mut self, pid: u32, exe: &Path, env: &Environment) -> Language {
-        let running = PathBuf::from(format!("/proc/{pid}/exe"));
-        // Until it begins its program, the ancestor's own file and memory say nothing about it.
-        let held = self.ancestor.is_some_and(|ancestor| ancestor.pid == pid)
-            && proc::seen(pid).is_ok_and(|seen| *seen.exe != *exe);
-        let (file, mapped) =
-            if held { (exe, Vec::new()) } else { (running.as_path(), proc::mapped(pid)) };
-        let file = self.executables.open(file).ok();
-        let facts = file.as_ref().map(|file| &file.facts);
-        Evidence { exe, facts, mapped: &mapped, env }.language()
-    }
-
-    /// Looks again at the language of a process that may have loaded its runtime since.
-    fn settle(&mut self, pid: u32) {
-        let Some(mut row) = self.rows.remove(&pid) else { return };
-        if let Some(chosen) = row.chosen.as_mut().filter(|chosen| chosen.unsettled > 0) {
-            chosen.unsettled -= 1;
-            let old = &chosen.target;
-            if !language::is_settled(old.process.language) {
-                let env = proc::environment(pid).unwrap_or_default();
-                let language = self.language(pid, &row.exe, &env);
-                if language::is_settled(language) {
-                    let mut target = old.clone();
-                    Arc::make_mut(&mut target.process).language = language;
-                    Arc::make_mut(&mut target.service).language = language;
-                    chosen.target = target.clone();
-                    self.say(Event::Renamed(target));
-                }
-            }
         }
         self.rows.insert(pid, row);
     }

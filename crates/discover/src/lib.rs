@@ -8,6 +8,7 @@
 mod access;
 mod census;
 mod config;
+mod container;
 mod language;
 mod pattern;
 mod ports;
@@ -18,6 +19,7 @@ mod service;
 mod watch;
 
 pub use config::{DiscoveryConfig, Selector};
+pub use container::Containers;
 pub use pattern::{Glob, Regexp};
 pub use resource::ResourceAttributes;
 pub use select::{Criteria, RootSettings};

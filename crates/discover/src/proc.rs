@@ -88,6 +88,11 @@ fn key_of(pid: u32, ticks: u64) -> ProcessKey {
     ProcessKey::new(pid, ticks.saturating_mul(tick_ns))
 }
 
+/// The container that `pid` is in.
+pub(crate) fn container(pid: u32) -> Option<Arc<str>> {
+    crate::container::id(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
 /// The environment `pid` was started with.
 pub(crate) fn environment(pid: u32) -> Option<Environment> {
     open(pid)?.environ().ok().map(Environment)

@@ -2,10 +2,12 @@
 //! Which processes are wanted: an ordered list of entries, of which the first that matches counts, and a
 //! list of exclusions.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use vor_config::PortSet;
+use vor_model::{Key, Labels, Value, Workload};
 
 use crate::config::{DiscoveryConfig, Selector};
 use crate::pattern::{Glob, Regexp};
@@ -40,17 +42,33 @@ pub struct Criteria {
     pub(crate) naming: Naming,
 }
 
-#[derive(Debug)]
+/// Conditions, all of which must hold.
+#[derive(Debug, Default)]
 struct Entry {
     open_ports: PortSet,
-    exe: Vec<ExePath>,
+    exe: Vec<Pattern>,
+    containers_only: bool,
+    metadata: Vec<(Key, Pattern)>,
+    labels: Vec<(String, Pattern)>,
+    annotations: Vec<(String, Pattern)>,
     label: Arc<Label>,
 }
 
-#[derive(Debug)]
-enum ExePath {
+#[derive(Debug, Clone)]
+enum Pattern {
     Regexp(Regexp),
     Glob(Glob),
+}
+
+/// What decides whether a process is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) exe: &'a Path,
+    /// Ports it listens on.
+    pub(crate) ports: &'a [u16],
+    pub(crate) in_container: bool,
+    /// What is known of its container.
+    pub(crate) workload: Option<&'a Workload>,
 }
 
 #[derive(Debug)]
@@ -81,15 +99,15 @@ impl Criteria {
         } else {
             config.services.iter().filter_map(Entry::read).collect()
         };
-        let exe: Vec<_> = (root.executable_name.map(ExePath::Regexp).into_iter())
-            .chain(root.auto_target_exe.map(ExePath::Glob))
+        let exe: Vec<_> = (root.executable_name.map(Pattern::Regexp).into_iter())
+            .chain(root.auto_target_exe.map(Pattern::Glob))
             .collect();
         if !root.open_port.is_empty() || !exe.is_empty() {
-            entries.push(Entry { open_ports: root.open_port, exe, label: Arc::clone(&label) });
+            let (open_ports, label) = (root.open_port, Arc::clone(&label));
+            entries.push(Entry { open_ports, exe, label, ..Entry::default() });
         }
         if config.system_wide {
-            let (open_ports, label) = (PortSet::default(), Arc::clone(&label));
-            entries.push(Entry { open_ports, exe: Vec::new(), label });
+            entries.push(Entry { label: Arc::clone(&label), ..Entry::default() });
         }
         let mut excluded: Vec<_> = config.exclude_services.iter().filter_map(Entry::read).collect();
         excluded.extend(config.exclude_instrument.iter().filter_map(Entry::read));
@@ -145,18 +163,23 @@ impl Criteria {
         self.entries.iter().chain(&self.excluded).any(|entry| entry.open_ports.contains(port))
     }
 
-    /// What a process of this program that listens on these ports is called; none when it is not wanted.
-    pub(crate) fn judge(&self, exe: &Path, ports: &[u16]) -> Option<&Arc<Label>> {
-        let exe = exe.to_string_lossy();
-        let chosen = self.entries.iter().find(|entry| entry.matches(&exe, ports))?;
-        let excluded = self.excluded.iter().any(|entry| entry.matches(&exe, ports));
+    /// Whether the container that a process is in may decide.
+    pub(crate) fn wants_containers(&self) -> bool {
+        self.entries.iter().chain(&self.excluded).any(Entry::asks_for_containers)
+    }
+
+    /// What a process with these facts is called; none when it is not wanted.
+    pub(crate) fn judge(&self, facts: &Facts<'_>) -> Option<&Arc<Label>> {
+        let exe = facts.exe.to_string_lossy();
+        let chosen = self.entries.iter().find(|entry| entry.matches(&exe, facts))?;
+        let excluded = self.excluded.iter().any(|entry| entry.matches(&exe, facts));
         (!excluded).then_some(&chosen.label)
     }
 }
 
 impl Entry {
     /// A selector that can be judged; the others match nothing.
-    fn read<P: Clone + Into<ExePath>>(selector: &Selector<P>) -> Option<Self> {
+    fn read<P: Clone + Into<Pattern>>(selector: &Selector<P>) -> Option<Self> {
         if !selector.unknowable.is_empty() {
             tracing::warn!(
                 keys = %selector.unknowable.join(","),
@@ -164,9 +187,17 @@ impl Entry {
             );
             return None;
         }
+        let texts = |section: &BTreeMap<String, P>| {
+            section.iter().map(|(key, wanted)| (key.clone(), wanted.clone().into())).collect()
+        };
+        let metadata = selector.metadata.iter().cloned();
         Some(Self {
             open_ports: selector.open_ports.clone(),
             exe: selector.exe_path.clone().map(Into::into).into_iter().collect(),
+            containers_only: selector.containers_only,
+            metadata: metadata.map(|(key, wanted)| (key, wanted.into())).collect(),
+            labels: texts(&selector.labels),
+            annotations: texts(&selector.annotations),
             label: Arc::new(Label {
                 name: selector.name.as_deref().map(Arc::from),
                 namespace: selector.namespace.as_deref().map(Arc::from),
@@ -174,28 +205,52 @@ impl Entry {
         })
     }
 
-    fn matches(&self, exe: &str, ports: &[u16]) -> bool {
-        let listens = || ports.iter().any(|port| self.open_ports.contains(*port));
-        self.exe.iter().all(|path| path.matches(exe)) && (self.open_ports.is_empty() || listens())
+    fn matches(&self, exe: &str, facts: &Facts<'_>) -> bool {
+        let listens = || facts.ports.iter().any(|port| self.open_ports.contains(*port));
+        self.exe.iter().all(|path| path.matches(exe))
+            && (self.open_ports.is_empty() || listens())
+            && (!self.containers_only || facts.in_container)
+            && self.describes(facts.workload)
+    }
+
+    /// Whether what is known of the container is what is asked for. What is not known does not match.
+    fn describes(&self, workload: Option<&Workload>) -> bool {
+        let Some(workload) = workload else { return !self.asks_for_metadata() };
+        let attribute = |key| workload.attrs.get(key).and_then(Value::as_str);
+        let is = |wanted: &Pattern, found: Option<&str>| found.is_some_and(|it| wanted.matches(it));
+        let all = |wanted: &[(String, Pattern)], known: &Labels| {
+            wanted.iter().all(|(key, wanted)| is(wanted, known.get(key).map(|value| &**value)))
+        };
+        self.metadata.iter().all(|(key, wanted)| is(wanted, attribute(key)))
+            && all(&self.labels, &workload.labels)
+            && all(&self.annotations, &workload.annotations)
+    }
+
+    fn asks_for_metadata(&self) -> bool {
+        !(self.metadata.is_empty() && self.labels.is_empty() && self.annotations.is_empty())
+    }
+
+    fn asks_for_containers(&self) -> bool {
+        self.containers_only || self.asks_for_metadata()
     }
 }
 
-impl ExePath {
-    fn matches(&self, exe: &str) -> bool {
+impl Pattern {
+    fn matches(&self, text: &str) -> bool {
         match self {
-            Self::Regexp(regexp) => regexp.matches(exe),
-            Self::Glob(glob) => glob.matches(exe),
+            Self::Regexp(regexp) => regexp.matches(text),
+            Self::Glob(glob) => glob.matches(text),
         }
     }
 }
 
-impl From<Regexp> for ExePath {
+impl From<Regexp> for Pattern {
     fn from(regexp: Regexp) -> Self {
         Self::Regexp(regexp)
     }
 }
 
-impl From<Glob> for ExePath {
+impl From<Glob> for Pattern {
     fn from(glob: Glob) -> Self {
         Self::Glob(glob)
     }

@@ -2,18 +2,22 @@
 //! What a process is called.
 //!
 //! Strongest first: the process's own `OTEL_SERVICE_NAME`, `service.name` in its `OTEL_RESOURCE_ATTRIBUTES`,
-//! the name of the entry that selected it, the executable's name.
+//! the name of the entry that selected it, what is known of its container, the executable's name. Attributes likewise:
+//! the process's own, those of its container, those that hold for all.
 
 use std::fs;
 use std::sync::Arc;
 
-use vor_model::{Attrs, Key, Process, Service};
+use vor_model::{Attrs, Key, Process, Service, Workload};
 
 use crate::proc::Environment;
 use crate::resource::{MAX_TEXT, ResourceAttributes};
 
 const HOST_NAME: Key = Key::new("host.name");
 const HOST_ID: Key = Key::new("host.id");
+const CONTAINER_ID: Key = Key::new("container.id");
+const NODE_NAME: Key = Key::new("k8s.node.name");
+const INSTANCE: Key = Key::new("service.instance.id");
 /// Attributes that have fields of their own in a [`Service`].
 const IDENTITY: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
 
@@ -28,6 +32,8 @@ pub(crate) struct Label {
 #[derive(Debug)]
 pub(crate) struct Naming {
     host: String,
+    /// Whether settings say what the host is called.
+    host_is_given: bool,
     /// What holds for all services.
     shared: Attrs,
     label: Arc<Label>,
@@ -40,6 +46,7 @@ impl Naming {
         label: Arc<Label>,
     ) -> Self {
         let uname = rustix::system::uname();
+        let host_is_given = hostname.is_some();
         let host = hostname.unwrap_or_else(|| uname.nodename().to_string_lossy().into_owned());
         let mut shared = Attrs::new().with(HOST_NAME, host.clone());
         // The id that systemd gives a machine, as the semantic conventions ask for it.
@@ -48,7 +55,7 @@ impl Naming {
             shared.set(HOST_ID, machine.trim().to_owned());
         }
         add(&mut shared, own);
-        Self { host, shared, label }
+        Self { host, host_is_given, shared, label }
     }
 
     /// What the root's settings call what they select.
@@ -56,25 +63,71 @@ impl Naming {
         Arc::clone(&self.label)
     }
 
-    /// What `process` is called, which an entry with `label` selected.
-    pub(crate) fn service(&self, process: &Process, label: &Label, env: &Environment) -> Service {
+    /// What `process` is called, which an entry with `label` selected, and the rule that gave the name.
+    pub(crate) fn service(
+        &self,
+        process: &Process,
+        label: &Label,
+        env: &Environment,
+        container: Option<&str>,
+        workload: Option<&Workload>,
+    ) -> (Service, &'static str) {
         let own = ResourceAttributes::read(env.get("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
-        let given = env.get("OTEL_SERVICE_NAME").filter(|name| name.len() <= MAX_TEXT);
-        let given = given.or(own.get("service.name"));
-        let name = given.map(Arc::from).or_else(|| label.name.clone());
         let exe = process.exe.file_name().unwrap_or(process.exe.as_os_str()).to_string_lossy();
+        let given = env.get("OTEL_SERVICE_NAME").filter(|name| name.len() <= MAX_TEXT);
+        let named = [
+            (given.map(Arc::from), "OTEL_SERVICE_NAME"),
+            (own.get("service.name").map(Arc::from), "OTEL_RESOURCE_ATTRIBUTES"),
+            (label.name.clone(), "selector"),
+            (
+                workload.map(|known| Arc::clone(&known.name)),
+                workload.map_or("", |known| known.named_by),
+            ),
+        ];
+        let named = named.into_iter().find_map(|(name, by)| Some((name?, by)));
+        let auto_name = named.is_none();
+        let (name, named_by) = named.unwrap_or_else(|| (exe.into(), "executable"));
         let namespace = own.get("service.namespace").map(Arc::from);
         let instance = own.get("service.instance.id").map(Arc::from);
-        let mut attrs = self.shared.clone();
-        add(&mut attrs, &own);
-        Service {
-            auto_name: name.is_none(),
-            name: name.unwrap_or_else(|| exe.into()),
-            namespace: namespace.or_else(|| label.namespace.clone()).unwrap_or_default(),
-            instance: instance.unwrap_or_else(|| self.instance(process.key.pid)),
+        let service = Service {
+            auto_name,
+            name,
+            namespace: namespace
+                .or_else(|| label.namespace.clone())
+                .or_else(|| workload.map(|known| Arc::clone(&known.namespace)))
+                .unwrap_or_default(),
+            instance: instance
+                .or_else(|| instance_of(workload?))
+                .unwrap_or_else(|| self.instance(process.key.pid)),
             language: process.language,
-            attrs,
+            attrs: self.attributes(&own, container, workload),
+        };
+        (service, named_by)
+    }
+
+    fn attributes(
+        &self,
+        own: &ResourceAttributes,
+        container: Option<&str>,
+        workload: Option<&Workload>,
+    ) -> Attrs {
+        let mut attrs = self.shared.clone();
+        if let Some(container) = container {
+            attrs.set(CONTAINER_ID, container.to_owned());
         }
+        if let Some(workload) = workload {
+            // A pod's host is its node, whatever the host is called where vor runs.
+            let node = workload.attrs.get(&NODE_NAME).filter(|_| !self.host_is_given);
+            if let Some(node) = node {
+                attrs.set(HOST_NAME, node.clone());
+            }
+            for (key, value) in workload.attrs.iter().filter(|(key, _)| !is_identity(key.as_str()))
+            {
+                attrs.set(key.clone(), value.clone());
+            }
+        }
+        add(&mut attrs, own);
+        attrs
     }
 
     /// The service of a process that was forked from one with this `service`.
@@ -91,8 +144,17 @@ impl Naming {
     }
 }
 
+/// The instance that a container is, by what is known of it.
+fn instance_of(workload: &Workload) -> Option<Arc<str>> {
+    workload.attrs.get(&INSTANCE)?.as_str().map(Arc::from)
+}
+
+fn is_identity(key: &str) -> bool {
+    IDENTITY.contains(&key)
+}
+
 fn add(attrs: &mut Attrs, own: &ResourceAttributes) {
-    for (key, value) in own.iter().filter(|(key, _)| !IDENTITY.contains(key)) {
+    for (key, value) in own.iter().filter(|(key, _)| !is_identity(key)) {
         attrs.set(Key::from(key.to_owned()), value.to_owned());
     }
 }
@@ -112,7 +174,7 @@ mod tests {
             exe: "/usr/bin/python3.11".into(),
             language: Language::Python,
         };
-        naming.service(&process, label, env)
+        naming.service(&process, label, env, None, None).0
     }
 
     #[test]

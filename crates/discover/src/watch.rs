@@ -12,6 +12,7 @@ use vor_model::{Life, Process, ProcessKey, Service};
 
 use crate::census::Census;
 use crate::config::DiscoveryConfig;
+use crate::container::Containers;
 use crate::select::Criteria;
 
 /// What a poll interval of 0 means.
@@ -19,6 +20,9 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How many times the interval a listing may wait while life events tell everything.
 const MAX_PATIENCE: u32 = 12;
+
+/// How soon news of containers are looked at.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// Events taken at once, so that what is read for one of them serves the others.
 const MAX_TURN: usize = 4096;
@@ -30,6 +34,12 @@ pub struct Target {
     pub process: Arc<Process>,
     /// Its service.
     pub service: Arc<Service>,
+    /// The rule that gave the service its name.
+    pub named_by: &'static str,
+    /// The container it is in.
+    pub container: Option<Arc<str>>,
+    /// Whether more may be known of it soon.
+    pub awaited: bool,
 }
 
 /// The set of wanted processes changed.
@@ -40,7 +50,8 @@ pub enum Event {
     /// A wanted process runs another program, which is wanted too, or more is known of it. The kernel side lets
     /// go of a process at its exec and must be told again.
     Renamed(Target),
-    /// A wanted process ended, or runs a program now that is not wanted.
+    /// A wanted process ended, runs a program now that is not wanted, or is known to be somebody's now whose
+    /// processes are not.
     Gone(ProcessKey),
 }
 
@@ -87,6 +98,7 @@ impl Discover {
         criteria: Criteria,
         config: &DiscoveryConfig,
         life: Receiver<Life>,
+        containers: Option<Arc<dyn Containers>>,
         events: impl Fn(Event) + Send + 'static,
         board: Arc<Board>,
     ) -> Result<Handle, DiscoverError> {
@@ -102,7 +114,7 @@ impl Discover {
         };
         let end = Arc::clone(&stopped);
         let work = move || {
-            let mut census = Census::new(criteria, &board, tell);
+            let mut census = Census::new(criteria, containers, &board, tell);
             watch(&mut census, &life, interval, &end);
         };
         let thread = thread::Builder::new().name("vor-watch".to_owned()).spawn(work);
@@ -122,13 +134,15 @@ fn watch<F: Fn(Event)>(
         pause = if census.hears() && !news { longer(pause, interval) } else { interval };
         let due = Instant::now() + pause;
         while let Some(rest) = due.checked_duration_since(Instant::now()) {
+            let rest = if census.knows_containers() { rest.min(GLANCE) } else { rest };
             match life.recv_timeout(rest) {
                 Ok(first) => {
                     census.hear([first].into_iter().chain(life.try_iter().take(MAX_TURN)));
                 }
-                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            census.glance();
             if stopped.load(Ordering::Acquire) {
                 return;
             }

@@ -4,3 +4,6 @@
 
 mod container;
 pub mod kube;
+mod names;
+
+pub use names::Names;

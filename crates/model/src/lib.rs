@@ -8,6 +8,7 @@ pub mod attrs;
 pub mod capture;
 pub mod dns;
 pub mod flow;
+pub mod labels;
 pub mod metric;
 pub mod net;
 pub mod process;
@@ -21,10 +22,11 @@ pub use attrs::{Attrs, Key, Value};
 pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin};
 pub use dns::DnsAnswer;
 pub use flow::{EndFacts, Flow, FlowEnd, FlowKey, Initiator, Passage, TcpStats};
+pub use labels::Labels;
 pub use metric::{
     Exemplar, Exponential, Family, Group, Histogram, Instrument, Measure, Number, Point,
 };
-pub use net::{ConnId, Connection, Endpoint, Place, Side, Transport, Workload};
+pub use net::{ConnId, Connection, Endpoint, Lookup, Place, Side, Transport, Workload};
 pub use process::{Language, Process, ProcessKey};
 pub use service::Service;
 pub use span::{Done, Headline, Kind, Operation, Span, Status};

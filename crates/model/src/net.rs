@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::attrs::Attrs;
+use crate::labels::Labels;
 
 /// One connection of one socket, never reused while vor runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,7 +116,7 @@ impl Connection {
 }
 
 /// What stands behind an address or a process: a pod, a service, a node, a container, a host with a name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Workload {
     /// The name by which people know it.
     pub name: Arc<str>,
@@ -125,6 +126,10 @@ pub struct Workload {
     pub named_by: &'static str,
     /// Where in Kubernetes it is, when it is there.
     pub place: Option<Place>,
+    /// Its labels, by which it may be selected.
+    pub labels: Labels,
+    /// Its annotations, likewise.
+    pub annotations: Labels,
     /// Everything else that is known of it, as resource attributes (`k8s.*`, `container.*`, `service.*`, …).
     pub attrs: Attrs,
 }
@@ -150,4 +155,26 @@ pub struct Place {
     pub zone: Arc<str>,
     /// The cluster's name.
     pub cluster: Arc<str>,
+}
+
+/// What a lookup that does not wait knows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lookup {
+    /// This.
+    Known(Arc<Workload>),
+    /// Nothing yet; there may be more soon.
+    Awaited,
+    /// Nothing, and nothing will be.
+    Unknown,
+}
+
+impl Lookup {
+    /// What is known.
+    #[must_use]
+    pub fn workload(&self) -> Option<&Arc<Workload>> {
+        match self {
+            Self::Known(workload) => Some(workload),
+            Self::Awaited | Self::Unknown => None,
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod meter;
 mod outlet;
 #[cfg(test)]
 mod sample;
+pub mod stages;
 
 use std::borrow::Cow;
 use std::future::Future;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use confique::Config;
 use vor_config::{ConfigError, Sources};
+use vor_model::Attrs;
 
 use super::*;
 
@@ -55,7 +56,18 @@ fn criteria(yaml: &str) -> Criteria {
 
 /// The name under which a process is chosen, `-` when its entry gives none.
 fn chosen<'a>(criteria: &'a Criteria, exe: &str, ports: &[u16]) -> Option<&'a str> {
-    let label = criteria.judge(Path::new(exe), ports)?;
+    chosen_in(criteria, exe, ports, None)
+}
+
+/// The same, in a container of which this is known.
+fn chosen_in<'a>(
+    criteria: &'a Criteria,
+    exe: &str,
+    ports: &[u16],
+    workload: Option<&Workload>,
+) -> Option<&'a str> {
+    let facts = Facts { exe: Path::new(exe), ports, in_container: workload.is_some(), workload };
+    let label = criteria.judge(&facts)?;
     Some(label.name.as_deref().unwrap_or("-"))
 }
 
@@ -107,7 +119,9 @@ discovery:
     assert_eq!(chosen(&criteria, "/bin/nginx", &[70]), Some("any"));
     assert_eq!(chosen(&criteria, "/bin/caddy", &[80]), Some("-"));
     assert_eq!(chosen(&criteria, "/bin/other", &[80]), Some("rest"));
-    let label = criteria.judge(Path::new("/bin/other"), &[80]).unwrap();
+    let exe = Path::new("/bin/other");
+    let facts = Facts { exe, ports: &[80], in_container: false, workload: None };
+    let label = criteria.judge(&facts).unwrap();
     assert_eq!(label.namespace.as_deref(), Some("all"));
 }
 
@@ -157,12 +171,66 @@ fn an_entry_that_cannot_be_judged_matches_nothing() {
         "
 discovery:
   services:
-    - { exe_path: '.', k8s_pod_labels: { team: shop } }
+    - { exe_path: '.', languages: [go] }
     - { exe_path: other, exports: [traces] }
 ",
     );
     assert_eq!(chosen(&criteria, "/bin/server", &[]), None);
     assert_eq!(chosen(&criteria, "/bin/other", &[]), Some("-"));
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::new(pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect())
+}
+
+#[test]
+fn what_is_known_of_a_container_selects() {
+    let ours = criteria(
+        "
+discovery:
+  services:
+    - { name: deployed, k8s_namespace: ^shop$, k8s_deployment_name: cart }
+    - { name: labelled, k8s_pod_labels: { app.kubernetes.io/team: '^a' }, k8s_pod_annotations: { see: . } }
+    - { name: boxed, containers_only: true, exe_path: nginx }
+",
+    );
+    assert!(ours.wants_containers() && !criteria("open_port: 80").wants_containers());
+    let mut pod = Workload::default();
+    assert_eq!(chosen_in(&ours, "/bin/server", &[], Some(&pod)), None);
+    assert_eq!(chosen_in(&ours, "/bin/nginx", &[], Some(&pod)), Some("boxed"));
+    assert_eq!(chosen(&ours, "/bin/nginx", &[]), None, "it is in no container");
+    pod.attrs.set(Key::new("k8s.namespace.name"), "shop");
+    assert_eq!(chosen_in(&ours, "/bin/server", &[], Some(&pod)), None, "all conditions count");
+    pod.attrs.set(Key::new("k8s.deployment.name"), "cart-api");
+    assert_eq!(chosen_in(&ours, "/bin/server", &[], Some(&pod)), Some("deployed"));
+    let pod = Workload {
+        labels: labels(&[("app.kubernetes.io/team", "alpha")]),
+        annotations: labels(&[("see", "it")]),
+        ..Workload::default()
+    };
+    assert_eq!(chosen_in(&ours, "/bin/server", &[], Some(&pod)), Some("labelled"));
+    let pod = Workload { annotations: Labels::default(), ..pod };
+    assert_eq!(chosen_in(&ours, "/bin/server", &[], Some(&pod)), None);
+}
+
+#[test]
+fn globs_match_metadata_as_a_whole_and_exclude_it() {
+    let criteria = criteria(
+        "
+discovery:
+  instrument: [{ k8s_namespace: 'shop*' }]
+  exclude_instrument: [{ k8s_pod_labels: { track: canary } }]
+",
+    );
+    let mut pod = Workload {
+        attrs: Attrs::new().with(Key::new("k8s.namespace.name"), "shop-a"),
+        ..Workload::default()
+    };
+    assert_eq!(chosen_in(&criteria, "/bin/server", &[], Some(&pod)), Some("-"));
+    pod.labels = labels(&[("track", "canary")]);
+    assert_eq!(chosen_in(&criteria, "/bin/server", &[], Some(&pod)), None);
+    pod.attrs.set(Key::new("k8s.namespace.name"), "a-shop");
+    assert_eq!(chosen_in(&criteria, "/bin/server", &[], Some(&pod)), None);
 }
 
 #[test]

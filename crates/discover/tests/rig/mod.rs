@@ -59,7 +59,8 @@ impl Rig {
         let (told, events) = sync_channel(8192);
         let board = Board::new();
         let tell = move |event| told.send(event).unwrap_or_default();
-        let handle = Discover::start(criteria, config, heard, tell, Arc::clone(&board)).unwrap();
+        let handle =
+            Discover::start(criteria, config, heard, None, tell, Arc::clone(&board)).unwrap();
         Self { handle, life, events, board }
     }
 

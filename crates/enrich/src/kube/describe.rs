@@ -111,6 +111,8 @@ fn describe_pod(pod: &Pod, around: &Around<'_>) -> Workload {
             zone: around.node.map(Node::zone).unwrap_or_default(),
             cluster: Arc::clone(around.cluster),
         }),
+        labels: meta.labels.clone(),
+        annotations: meta.annotations.clone(),
         attrs,
     }
 }
@@ -260,5 +262,6 @@ fn plain(
             cluster: Arc::clone(around.cluster),
         }),
         attrs,
+        ..Workload::default()
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,29 +52,33 @@ impl Follow {
         if !connect::is_on(config) {
             return Ok(None);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(ConnectError::Thread)?;
-        let client = runtime.block_on(connect::client(config))?;
         let store = Store::new(config.max_objects, Rules::new(config), board);
         let (stop, stopped) = oneshot::channel::<()>();
-        let follower = Follower {
-            config: config.clone(),
-            scope,
-            client,
-            store: Arc::clone(&store),
-            condition: Condition::new(board),
+        let (connected, connects) = sync_channel(1);
+        let (config, condition) = (config.clone(), Condition::new(board));
+        let filled = Arc::clone(&store);
+        let work = async move {
+            let client = match connect::client(&config).await {
+                Ok(client) => client,
+                Err(error) => return connected.send(Err(error)).unwrap_or_default(),
+            };
+            // Whoever started this waits for it.
+            connected.send(Ok(())).unwrap_or_default();
+            let follower = Follower { config, scope, client, store: filled, condition };
+            tokio::select! {
+                () = follower.run() => {}
+                _ = stopped => {}
+            }
         };
-        let work = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = follower.run() => {}
-                    _ = stopped => {}
-                }
-            });
-        };
-        let thread = thread::Builder::new().name("vor-kube".to_owned()).spawn(work);
-        thread.map_err(ConnectError::Thread)?;
-        Ok(Some(Self { store, _stop: stop }))
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ConnectError::Thread)?;
+        let thread = thread::Builder::new().name("vor-kube".to_owned());
+        thread.spawn(move || runtime.block_on(work)).map_err(ConnectError::Thread)?;
+        match connects.recv() {
+            Ok(Ok(())) => Ok(Some(Self { store, _stop: stop })),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ConnectError::Thread(std::io::Error::other("it ended at once"))),
+        }
     }
 
     /// What is known of it.

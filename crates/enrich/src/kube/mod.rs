@@ -20,6 +20,6 @@ mod words;
 pub use config::{Enable, Informer, KubernetesConfig, SourceLabelsConfig};
 pub use connect::ConnectError;
 pub use follow::{Follow, Scope};
-pub use object::{Container, Job, Kind, Meta, Node, Object, ObjectId, Owner, Pod, Service, Texts};
+pub use object::{Container, Job, Kind, Meta, Node, Object, ObjectId, Owner, Pod, Service};
 pub use rules::Rules;
 pub use store::{Change, Store};

@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use vor_model::Labels;
+
 /// Kinds of objects that are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -54,41 +56,9 @@ pub struct Meta {
     /// What controls it.
     pub owner: Option<Owner>,
     /// Its labels, sorted by key.
-    pub labels: Texts,
+    pub labels: Labels,
     /// Its annotations, sorted by key, but for long ones.
-    pub annotations: Texts,
-}
-
-/// Keys and values, sorted by key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Texts(Box<[(Arc<str>, Arc<str>)]>);
-
-impl Texts {
-    /// Sorts `pairs`.
-    #[must_use]
-    pub fn new(mut pairs: Vec<(Arc<str>, Arc<str>)>) -> Self {
-        pairs.sort_unstable();
-        Self(pairs.into())
-    }
-
-    /// The value of `key`.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Arc<str>> {
-        let at = self.0.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
-        self.0.get(at).map(|(_, value)| value)
-    }
-
-    /// Keeps the keys that `wanted` approves of.
-    pub(super) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
-        if self.0.iter().any(|(key, _)| !wanted(key)) {
-            self.0 = self.0.iter().filter(|(key, _)| wanted(key)).cloned().collect();
-        }
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
-        self.0.iter().map(|(key, value)| (key, value))
-    }
+    pub annotations: Labels,
 }
 
 /// What controls an object.

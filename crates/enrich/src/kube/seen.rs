@@ -10,8 +10,9 @@ use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::{Deserialize, Deserializer};
+use vor_model::Labels;
 
-use super::object::{Container, Job, Meta, Node, Object, Owner, Pod, Service, Texts};
+use super::object::{Container, Job, Meta, Node, Object, Owner, Pod, Service};
 use super::store::Store;
 
 /// Bytes of an annotation's value; a longer one is a document, not a word about the pod.
@@ -255,7 +256,7 @@ impl Keep for SeenNode {
 impl Keep for SeenJob {
     fn keep(&self, store: &Store) -> Option<Object> {
         let mut meta = meta(&self.metadata, store)?;
-        (meta.labels, meta.annotations) = (Texts::default(), Texts::default());
+        (meta.labels, meta.annotations) = (Labels::default(), Labels::default());
         Some(Object::Job(Job { meta }))
     }
 }
@@ -280,11 +281,11 @@ fn meta(seen: &ObjectMeta, store: &Store) -> Option<Meta> {
     })
 }
 
-fn texts(seen: Option<&BTreeMap<String, String>>, store: &Store) -> Texts {
+fn texts(seen: Option<&BTreeMap<String, String>>, store: &Store) -> Labels {
     let short =
         |(key, value): &(&String, &String)| key.len() <= MAX_NAME && value.len() <= MAX_VALUE;
     let pairs = seen.into_iter().flatten().filter(short).take(MAX_TEXTS);
-    Texts::new(pairs.map(|(key, value)| (store.word(key), store.word(value))).collect())
+    Labels::new(pairs.map(|(key, value)| (store.word(key), store.word(value))).collect())
 }
 
 fn containers(spec: &PodSpec, status: &PodStatus, store: &Store) -> Box<[Container]> {

@@ -155,10 +155,13 @@ impl Assemble {
         }
         for _ in 0..self.waiting.len() {
             let Some(waiting) = self.waiting.pop_front() else { break };
-            match self.services.get(waiting.origin.process) {
-                Some(service) => self.publish(waiting.origin, waiting.done, service, out),
-                None if now.since(waiting.since) >= self.name_wait => self.counters.unknown.inc(),
-                None => self.waiting.push_back(waiting),
+            let over = now.since(waiting.since) >= self.name_wait;
+            match self.services.get(waiting.origin.process, now) {
+                Some(named) if over || !named.awaited => {
+                    self.publish(waiting.origin, waiting.done, named.service, out);
+                }
+                None if over => self.counters.unknown.inc(),
+                Some(_) | None => self.waiting.push_back(waiting),
             }
         }
         self.gauge();
@@ -244,16 +247,18 @@ impl Assemble {
                 talk.complete(&origin, done);
             }
         }
-        let service = self.services.get(origin.process);
+        let named = self.services.get(origin.process, now);
         for done in done.drain(..) {
-            match &service {
-                Some(service) => {
-                    self.publish(origin.clone(), done, Arc::clone(service), out);
+            let room = self.waiting.len() < self.max_waiting;
+            match &named {
+                // A name that is not the best is better than none.
+                Some(named) if !(named.awaited && room) => {
+                    self.publish(origin.clone(), done, Arc::clone(&named.service), out);
                 }
-                None if self.waiting.len() < self.max_waiting => {
+                Some(_) | None if room => {
                     self.waiting.push_back(Waiting { since: now, origin: origin.clone(), done });
                 }
-                None => self.counters.unknown.inc(),
+                Some(_) | None => self.counters.unknown.inc(),
             }
         }
         self.done = done;

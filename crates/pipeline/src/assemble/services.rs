@@ -18,7 +18,17 @@ pub struct Services {
 #[derive(Debug)]
 struct Entry {
     service: Arc<Service>,
+    /// Until then a better name may come.
+    awaited: Option<Mono>,
     until: Option<Mono>,
+}
+
+/// What a process is called.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub(super) service: Arc<Service>,
+    /// Whether it is worth waiting for a better name.
+    pub(super) awaited: bool,
 }
 
 impl Services {
@@ -30,7 +40,16 @@ impl Services {
 
     /// The process belongs to `service` from now on: it was found, or more is known of it.
     pub fn insert(&self, process: ProcessKey, service: Arc<Service>) {
-        self.table().insert(process, Entry { service, until: None });
+        self.table().insert(process, Entry { service, awaited: None, until: None });
+    }
+
+    /// The same, but a better name may come until then; whoever can waits for it. A name that was awaited before is
+    /// not awaited any longer than it was.
+    pub fn expect(&self, process: ProcessKey, service: Arc<Service>, until: Mono) {
+        let mut table = self.table();
+        let before = table.get(&process).map(|entry| entry.awaited);
+        let awaited = before.unwrap_or(Some(until));
+        table.insert(process, Entry { service, awaited, until: None });
     }
 
     /// The process ended at `now`.
@@ -41,10 +60,12 @@ impl Services {
         }
     }
 
-    /// The service of `process`.
-    #[must_use]
-    pub fn get(&self, process: ProcessKey) -> Option<Arc<Service>> {
-        self.table().get(&process).map(|entry| Arc::clone(&entry.service))
+    /// What `process` is called.
+    pub(super) fn get(&self, process: ProcessKey, now: Mono) -> Option<Named> {
+        let table = self.table();
+        let entry = table.get(&process)?;
+        let awaited = entry.awaited.is_some_and(|until| until > now);
+        Some(Named { service: Arc::clone(&entry.service), awaited })
     }
 
     /// Forgets the names that were kept long enough.

@@ -285,6 +285,37 @@ fn an_operation_waits_for_the_name_of_its_process_but_not_for_long() {
 }
 
 #[test]
+fn an_operation_waits_for_a_better_name_as_long_as_one_may_come() {
+    let mut bench = Bench::new();
+    let process = |serial| origin(serial, 2, Side::Server);
+    let key = process(1).process;
+    bench.services.expect(key, service("java"), Mono(3 * SECOND));
+    bench.take(process(1), "Q", "A", SECOND);
+    assert_eq!((bench.spans.len(), bench.count("waiting")), (0, 1));
+    bench.services.insert(key, service("pay"));
+    bench.take(process(1), "Q", "A", 2 * SECOND);
+    let names: Vec<_> = bench.spans.iter().map(|span| &*span.service.name).collect();
+    assert_eq!(names, ["pay", "pay"]);
+    // What was settled once is not waited for again.
+    bench.services.expect(key, service("java"), Mono(9 * SECOND));
+    bench.take(process(1), "Q", "A", 2 * SECOND);
+    assert_eq!(bench.spans.len(), 3);
+}
+
+#[test]
+fn a_name_that_may_improve_is_taken_when_the_time_is_over_or_nothing_more_can_wait() {
+    let mut bench = Bench::new();
+    let process = |serial| origin(serial, 2, Side::Server);
+    bench.services.expect(process(1).process, service("java"), Mono(3 * SECOND));
+    bench.take(process(1), "QQQ", "AAA", SECOND);
+    assert_eq!((bench.spans.len(), bench.count("waiting")), (1, 2));
+    bench.services.expect(process(1).process, service("java"), Mono(9 * SECOND));
+    bench.assemble.sweep(Mono(3 * SECOND), &mut bench.spans);
+    bench.balance();
+    assert_eq!((bench.spans.len(), bench.count("lost.unknown_process")), (3, 0));
+}
+
+#[test]
 fn a_name_outlives_its_process_for_operations_on_their_way() {
     let mut bench = Bench::new();
     bench.services.remove(here(1).process, Mono(SECOND));
