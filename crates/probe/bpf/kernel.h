@@ -30,12 +30,26 @@ struct in6_addr {
     } in6_u;
 };
 
+struct ns_common {
+    unsigned int inum;
+};
+
+struct net {
+    struct ns_common ns;
+};
+
+typedef struct {
+    struct net *net;
+} possible_net_t;
+
 struct sock_common {
     __be32 skc_daddr;
     __be32 skc_rcv_saddr;
     __be16 skc_dport;
     __u16 skc_num;
     unsigned short skc_family;
+    volatile unsigned char skc_state;
+    possible_net_t skc_net;
     struct in6_addr skc_v6_daddr;
     struct in6_addr skc_v6_rcv_saddr;
 };
@@ -46,6 +60,10 @@ struct sock {
     __u16 sk_protocol;
 };
 
+struct inet_sock {
+    __be16 inet_sport;
+};
+
 struct tcp_sock {
     __u64 bytes_received;
     __u64 bytes_sent;
@@ -53,6 +71,8 @@ struct tcp_sock {
     __u32 rcv_nxt;
     __u32 copied_seq;
     __u32 snd_una;
+    __u32 srtt_us;
+    __u32 total_retrans;
     __u32 write_seq;
 };
 
@@ -139,6 +159,20 @@ struct task_struct {
     struct thread_struct thread;
 };
 
+/* What iterators are given. */
+
+struct seq_file;
+
+struct bpf_iter_meta {
+    struct seq_file *seq;
+};
+
+struct bpf_iter__task_file {
+    struct bpf_iter_meta *meta;
+    struct task_struct *task;
+    struct file *file;
+};
+
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
     unsigned long r10, bp, ax, cx, dx, si, di, r8, r9, ip, sp;
@@ -188,6 +222,7 @@ enum bpf_map_type {
     BPF_MAP_TYPE_PERCPU_ARRAY = 6,
     BPF_MAP_TYPE_LRU_HASH = 9,
     BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+    BPF_MAP_TYPE_SK_STORAGE = 24,
     BPF_MAP_TYPE_RINGBUF = 27,
     BPF_MAP_TYPE_TASK_STORAGE = 29,
 };

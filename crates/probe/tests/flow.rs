@@ -5,7 +5,8 @@
 mod net;
 
 use net::pcap::Capture;
-use net::{Space, Tracing, config, join, offload, passages, sums, total};
+use net::{Space, Tracing, config, eventually, join, offload, passages, sums, total};
+use vor_model::{Flow, Initiator, ProcessKey};
 use vor_probe::flows::{FlowConfig, Source};
 
 const SOURCES: [Source; 2] = [Source::SocketFilter, Source::Tc];
@@ -73,6 +74,52 @@ fn root_answers_of_name_servers_are_told_once_with_their_latency() {
             assert_eq!(answer.server.ip.to_string(), "10.9.0.2");
             assert!(answer.asked.is_some_and(|asked| asked < answer.at), "{answer:?}");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_flows_have_owners_initiators_and_statistics_of_tcp() {
+    for source in SOURCES {
+        let (a, b) = (Space::new(), Space::new());
+        join(&a, &b);
+        let server = b.serve("serve 7000");
+        let tracing = Tracing::start(&b, config(source));
+        let mut client = a.traffic_child("hold 10.9.0.2 7000 400000");
+        let pid = client.0.id();
+        // A port that nobody has, from the watched side.
+        b.traffic("refused 10.9.0.1 7001 3");
+        eventually("the client waits", || tracing.count("flows") > 0);
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        drop(client.0.stdin.take());
+        client.0.wait().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let (flows, board) = tracing.stop();
+
+        let ours = |flow: &&Flow| flow.key.src.port == 7000 || flow.key.dst.port == 7000;
+        let of = |process: ProcessKey| process.pid;
+        for flow in flows.iter().filter(ours) {
+            let from_client = flow.key.dst.port == 7000;
+            let expected = if from_client { Initiator::Src } else { Initiator::Dst };
+            assert_eq!(flow.initiator, Some(expected), "{source:?} {flow:?}");
+            // What came back after the process had ended has lost it.
+            let (near, far) = if from_client {
+                (flow.dst_process, flow.src_process)
+            } else {
+                (flow.src_process, flow.dst_process)
+            };
+            assert_eq!(near.map(of), Some(server.0.id()), "{source:?} {flow:?}");
+            assert!(far.is_none_or(|far| far.pid == pid), "{source:?} {flow:?}");
+        }
+        let said = |what: fn(&Flow) -> bool| flows.iter().filter(ours).any(what);
+        assert!(said(|flow| flow.src_process.is_some() && flow.dst_process.is_some()));
+        assert!(said(|flow| flow.tcp.round_trip.is_some()), "{source:?} {flows:#?}");
+        let refused = flows.iter().filter(|flow| flow.key.dst.port == 7001);
+        let failed: u32 = refused.clone().map(|flow| flow.tcp.failed_connects).sum();
+        assert_eq!(failed, 3, "{source:?} {:#?}", refused.collect::<Vec<_>>());
+        let resets: u32 = flows.iter().map(|flow| flow.tcp.resets).sum();
+        assert_eq!(resets, 3, "{source:?}");
+        assert!(board.counter("tcpstat", "taken").get() > 0);
     }
 }
 

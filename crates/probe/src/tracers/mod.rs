@@ -7,6 +7,7 @@
 pub mod flow;
 pub mod life;
 pub mod socket;
+pub(crate) mod tcpstat;
 pub mod wire;
 
 use std::fmt;

@@ -88,7 +88,7 @@ impl Space {
     pub(crate) fn start(&self, words: &[&str]) -> Child {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.0]).args(words);
-        command.stdout(Stdio::piped()).spawn().unwrap()
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// Runs `traffic.py` in it.
@@ -98,16 +98,21 @@ impl Space {
         self.run(&words);
     }
 
-    /// Starts `traffic.py` in it and waits until it says that it is ready.
-    pub(crate) fn serve(&self, arguments: &str) -> Serving {
+    /// Starts `traffic.py` in it.
+    pub(crate) fn traffic_child(&self, arguments: &str) -> Serving {
         let mut words = vec!["python3", TRAFFIC];
         words.extend(arguments.split(' '));
-        let mut child = self.start(&words);
+        Serving(self.start(&words))
+    }
+
+    /// Starts `traffic.py` in it and waits until it says that it is ready.
+    pub(crate) fn serve(&self, arguments: &str) -> Serving {
+        let mut serving = self.traffic_child(arguments);
         let mut line = String::new();
-        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut out = std::io::BufReader::new(serving.0.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut out, &mut line).unwrap();
         assert_eq!(line, "ready\n");
-        Serving(child)
+        serving
     }
 
     /// One of the counters of an interface.

@@ -4,6 +4,8 @@
 
 serve PORT            TCP and UDP, IPv4 and IPv6: takes everything, answers nothing; says `ready`
 tcp HOST PORT N SIZE  N connections, SIZE bytes on each
+hold HOST PORT SIZE   one connection, SIZE bytes on it, open until standard input ends
+refused HOST PORT N   N attempts to connect that are refused
 udp HOST PORT N SIZE  N datagrams of SIZE bytes from one socket
 uso HOST PORT N SIZE  the same, handed to the kernel as buffers of many datagrams
 fan HOST N M          one datagram each from M ports, N times over
@@ -50,6 +52,18 @@ def tcp(host, port, n, size):
             s.sendall(b"x" * size)
             s.shutdown(socket.SHUT_WR)
             s.recv(1)
+
+
+def hold(host, port, size):
+    with socket.create_connection((host, port)) as s:
+        s.sendall(b"x" * size)
+        sys.stdin.read()
+
+
+def refused(host, port, n):
+    for _ in range(n):
+        with socket.socket(family(host)) as s:
+            assert s.connect_ex((host, port)) == 111, "not refused"
 
 
 def udp(host, port, n, size):
@@ -194,7 +208,7 @@ def raw(iface, n):
 
 def main():
     what, *rest = sys.argv[1:]
-    {"serve": serve, "tcp": tcp, "udp": udp, "uso": uso, "fan": fan, "frames": frames, "ping": ping, "names": names, "ask": ask, "raw": raw}[what](
+    {"serve": serve, "tcp": tcp, "hold": hold, "refused": refused, "udp": udp, "uso": uso, "fan": fan, "frames": frames, "ping": ping, "names": names, "ask": ask, "raw": raw}[what](
         *(int(word) if word.isdigit() else word for word in rest))
 
 

@@ -22,7 +22,7 @@ impl Reading {
         let initiator = match u32::from(count.initiator) {
             FLOW_INITIATOR_SRC => Some(Initiator::Src),
             FLOW_INITIATOR_DST => Some(Initiator::Dst),
-            _ => guess(self.guess, key.src.port, key.dst.port),
+            _ => None,
         };
         Flow {
             key,
@@ -44,6 +44,15 @@ impl Reading {
             dst_facts: EndFacts::default(),
         }
     }
+
+    /// Who probably began. Ports that clients get are usually higher than those that servers choose.
+    pub(super) fn guess(self, key: FlowKey) -> Option<Initiator> {
+        match self.guess {
+            GuessPorts::Ordinal if key.src.port > key.dst.port => Some(Initiator::Src),
+            GuessPorts::Ordinal if key.src.port < key.dst.port => Some(Initiator::Dst),
+            GuessPorts::Ordinal | GuessPorts::Disable => None,
+        }
+    }
 }
 
 fn flow_key(key: &wire::FlowKey) -> FlowKey {
@@ -61,15 +70,6 @@ fn flow_key(key: &wire::FlowKey) -> FlowKey {
 /// An address as kernel programs write it.
 pub(super) fn address(bytes: [u8; 16]) -> IpAddr {
     Ipv6Addr::from(bytes).to_canonical()
-}
-
-/// Ports that clients get are usually higher than those that servers choose.
-fn guess(how: GuessPorts, src: u16, dst: u16) -> Option<Initiator> {
-    match how {
-        GuessPorts::Ordinal if src > dst => Some(Initiator::Src),
-        GuessPorts::Ordinal if src < dst => Some(Initiator::Dst),
-        GuessPorts::Ordinal | GuessPorts::Disable => None,
-    }
 }
 
 #[cfg(test)]
@@ -114,14 +114,18 @@ mod tests {
 
     #[test]
     fn who_began_is_guessed_only_where_that_is_wanted() {
-        let unknown = wire::FlowCount { initiator: 0, ..COUNT };
+        let flow = |src_port| {
+            let reading = Reading { guess: GuessPorts::Disable, scale: 1 };
+            reading.flow(&wire::FlowKey { src_port, ..KEY }, &COUNT)
+        };
         for (how, expected) in
             [(GuessPorts::Disable, None), (GuessPorts::Ordinal, Some(Initiator::Src))]
         {
             let reading = Reading { guess: how, scale: 1 };
-            assert_eq!(reading.flow(&KEY, &unknown).initiator, expected);
+            assert_eq!(reading.guess(flow(81).key), expected);
+            assert_eq!(reading.guess(flow(80).key), None);
         }
-        assert_eq!(guess(GuessPorts::Ordinal, 5, 5), None);
-        assert_eq!(guess(GuessPorts::Ordinal, 5, 6), Some(Initiator::Dst));
+        let ordinal = Reading { guess: GuessPorts::Ordinal, scale: 1 };
+        assert_eq!(ordinal.guess(flow(79).key), Some(Initiator::Dst));
     }
 }

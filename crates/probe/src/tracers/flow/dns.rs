@@ -71,21 +71,25 @@ impl Dns {
         }
     }
 
-    /// Takes one record of the ring.
-    pub(super) fn take(&mut self, record: &[u8]) {
+    /// Reads one record of the ring: an answer, and the namespace where it was seen.
+    pub(super) fn read(&mut self, record: &[u8]) -> Option<(u32, DnsAnswer)> {
         let Ok((head, rest)) = FlowDnsHead::read_from_prefix(record) else {
             self.unread.inc();
-            return;
+            return None;
         };
         let message = rest.get(..head.len.into()).unwrap_or_default();
         match Packet::parse(message) {
             Ok(packet) if packet.has_flags(PacketFlag::RESPONSE) => {
-                self.answer(&head, &packet, message);
+                Some((head.netns, self.answer(&head, &packet, message)?))
             }
-            Ok(packet) => self.question(&head, packet.id()),
+            Ok(packet) => {
+                self.question(&head, packet.id());
+                None
+            }
             Err(error) => {
                 tracing::trace!(%error, "message of a name server not read");
                 self.unread.inc();
+                None
             }
         }
     }
@@ -104,24 +108,28 @@ impl Dns {
         }
     }
 
-    fn answer(&mut self, head: &FlowDnsHead, packet: &Packet<'_>, message: &[u8]) {
+    fn answer(
+        &mut self,
+        head: &FlowDnsHead,
+        packet: &Packet<'_>,
+        message: &[u8],
+    ) -> Option<DnsAnswer> {
         let [server, client] = ends(head);
         let question = Question { client, server, id: packet.id() };
         let at = Mono(head.at_ns);
         let asked = self.questions.get(&question).filter(|asked| at.since(asked.at) <= PATIENCE);
         if asked.is_some_and(|asked| asked.answered) {
-            return;
+            return None;
         }
         let asked_at = asked.map(|asked| asked.at);
         if asked.is_some() || self.questions.len() < MOST_QUESTIONS {
             let at = asked_at.unwrap_or(at);
             self.questions.insert(question, Asked { at, answered: true });
         }
-        let Some(told) = packet.questions.first() else { return };
+        let told = packet.questions.first()?;
         let name = plain(&told.qname);
         let (addresses, ttl) = addresses(packet, &name);
-        self.taken.inc();
-        self.batch.push(DnsAnswer {
+        Some(DnsAnswer {
             kind: told.qtype.into(),
             name,
             // RFC 1035, 4.1.1.
@@ -133,7 +141,12 @@ impl Dns {
             asked: asked_at,
             at,
             process: None,
-        });
+        })
+    }
+
+    pub(super) fn put(&mut self, answer: DnsAnswer) {
+        self.taken.inc();
+        self.batch.push(answer);
         if self.batch.len() >= BATCH {
             self.flush();
         }
@@ -214,6 +227,14 @@ mod tests {
     fn dns() -> (Dns, Receiver<Vec<DnsAnswer>>) {
         let (answers, told) = channel(4);
         (Dns::new(answers, &Board::new()), told)
+    }
+
+    impl Dns {
+        fn take(&mut self, record: &[u8]) {
+            if let Some((_, answer)) = self.read(record) {
+                self.put(answer);
+            }
+        }
     }
 
     fn record(at_ns: u64, from_server: bool, message: &[u8]) -> Vec<u8> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub(super) struct Namespace {
     links: Links,
     instance: Instance,
     watched: BTreeMap<u32, Interface>,
+    addresses: Vec<IpAddr>,
 }
 
 /// One interface.
@@ -50,12 +52,16 @@ impl Namespace {
     ) -> io::Result<Self> {
         let watch = config.listen != Listen::Poll;
         let links = space.within(home, || Links::open(watch))?;
-        Ok(Self { space, links, instance, watched: BTreeMap::new() })
+        Ok(Self { space, links, instance, watched: BTreeMap::new(), addresses: Vec::new() })
     }
 
     /// Readable when interfaces have changed.
     pub(super) fn wakes(&self) -> Option<BorrowedFd<'_>> {
         self.links.wakes()
+    }
+
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
     }
 
     pub(super) fn count(&self) -> usize {
@@ -81,6 +87,7 @@ impl Namespace {
         for link in links {
             self.is(link, watching);
         }
+        self.addresses = self.links.addresses()?;
         Ok(())
     }
 
@@ -92,6 +99,7 @@ impl Namespace {
                 Change::Gone(index) => {
                     self.watched.remove(&index);
                 }
+                Change::Addresses => self.addresses = self.links.addresses()?,
                 Change::Lost => self.look(watching)?,
             }
         }

@@ -2,17 +2,19 @@
 //! Interfaces of one network namespace, as rtnetlink(7) tells them.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::tc::{TcHandle, TcMessage};
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-/// `RTNLGRP_LINK`.
-const GROUP_LINK: u32 = 1;
+/// `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR` and `RTNLGRP_IPV6_IFADDR`.
+const GROUPS: [u32; 3] = [1, 5, 9];
 /// What the kernel keeps for us of changes: some hundred interfaces at once.
 const BUFFER: usize = 1 << 20;
 
@@ -60,6 +62,8 @@ pub(super) enum Change {
     Is(Link),
     /// It is gone.
     Gone(u32),
+    /// Addresses have come or gone.
+    Addresses,
     /// Too much happened at once: only a listing tells.
     Lost,
 }
@@ -94,6 +98,17 @@ impl Links {
             }
         })?;
         Ok(links)
+    }
+
+    /// All addresses.
+    pub(super) fn addresses(&self) -> io::Result<Vec<IpAddr>> {
+        let mut addresses = Vec::new();
+        self.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
+            if let RouteNetlinkMessage::NewAddress(message) = message {
+                addresses.extend(address(&message));
+            }
+        })?;
+        Ok(addresses)
     }
 
     /// Handles of all filters that are attached below `parent` of an interface.
@@ -160,7 +175,9 @@ fn listen() -> io::Result<Socket> {
     hears.set_non_blocking(true)?;
     hears.bind_auto()?;
     hears.set_rx_buf_sz(BUFFER)?;
-    hears.add_membership(GROUP_LINK)?;
+    for group in GROUPS {
+        hears.add_membership(group)?;
+    }
     Ok(hears)
 }
 
@@ -186,9 +203,25 @@ fn change(message: NetlinkMessage<RouteNetlinkMessage>) -> Option<Change> {
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(message)) => {
             Some(Change::Gone(message.header.index))
         }
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewAddress(_) | RouteNetlinkMessage::DelAddress(_),
+        ) => Some(Change::Addresses),
         NetlinkPayload::Overrun(_) => Some(Change::Lost),
         _ => None,
     }
+}
+
+/// The near end of a point-to-point link has its address in another attribute.
+fn address(message: &AddressMessage) -> Option<IpAddr> {
+    let mut far = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(near) => return Some(*near),
+            AddressAttribute::Address(address) => far = Some(*address),
+            _ => {}
+        }
+    }
+    far
 }
 
 fn link(message: &LinkMessage) -> Option<Link> {

@@ -13,6 +13,8 @@ mod instance;
 mod interfaces;
 mod links;
 mod outbox;
+mod sink;
+mod sockets;
 mod spaces;
 mod table;
 mod totals;
@@ -33,6 +35,7 @@ use vor_model::{DnsAnswer, Flow};
 use crate::ProbeError;
 use crate::kernel::require_privileges;
 use crate::object::ObjectError;
+use crate::tracers::tcpstat::{self, Tcpstat};
 
 pub use config::{
     Backend, Direction, FlowConfig, GuessPorts, Interfaces, Listen, MaxFlows, Source, Tunnels,
@@ -157,5 +160,6 @@ pub(crate) fn check() -> Vec<(&'static str, Result<(), ObjectError>)> {
     let tried = |origin: Source| {
         (origin.unit(), instance::Instance::load(origin, all, &[], None).map(drop))
     };
-    vec![tried(Source::SocketFilter), tried(Source::Tc)]
+    let sockets = (tcpstat::UNIT, Tcpstat::open().map(drop));
+    vec![tried(Source::SocketFilter), tried(Source::Tc), sockets]
 }

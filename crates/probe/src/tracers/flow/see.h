@@ -13,6 +13,8 @@
 
 /* Bytes that are looked at first: Ethernet, IPv6 and TCP without options. */
 #define FLOW_GLANCE 74
+/* An IPv4 header without anything else. */
+#define FLOW_LEAST 20
 
 const volatile struct flow_config flow_config SEC(".rodata.config") = {};
 
@@ -61,7 +63,7 @@ static __always_inline int flow_look(struct __sk_buff *skb, struct flow_scratch 
         return verdict;
     if (len > PACKET_WINDOW)
         len = PACKET_WINDOW;
-    if (len == 0 || bpf_skb_load_bytes(skb, 0, s->bytes, len))
+    if (len < FLOW_LEAST || bpf_skb_load_bytes(skb, 0, s->bytes, len))
         return PACKET_BROKEN;
     return flow_read(s, len, type, into_tunnel);
 }
@@ -126,7 +128,7 @@ static __always_inline void flow_see(struct __sk_buff *skb, __u16 type, __u8 pas
         total(FLOW_NOT_IP, 1);
         return;
     }
-    if (s->outer.read == PACKET_READ_NOTHING) {
+    if (verdict == PACKET_BROKEN || s->outer.read == PACKET_READ_NOTHING) {
         total(FLOW_BROKEN, 1);
         return;
     }

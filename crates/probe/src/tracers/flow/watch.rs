@@ -17,6 +17,7 @@ use super::attach::Attacher;
 use super::config::{Direction, FlowConfig};
 use super::instance::{Constants, Instance};
 use super::interfaces::{Namespace, Watching};
+use super::sockets::Addresses;
 use super::spaces::{self, Space};
 use super::{FlowError, STAGE};
 use crate::object::ObjectError;
@@ -158,6 +159,17 @@ impl Watch {
             }
         }
         self.gauge();
+    }
+
+    /// Which namespaces have an address.
+    pub(super) fn addresses(&self) -> Addresses {
+        let mut all = Addresses::new();
+        for (id, namespace) in &self.namespaces {
+            for ip in namespace.addresses() {
+                all.entry(*ip).or_default().push(*id);
+            }
+        }
+        all
     }
 
     /// Forgets the names of interfaces that are gone.

@@ -11,21 +11,20 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
-use vor_health::{Board, Counter, Verdict};
-use vor_model::Mono;
-use zerocopy::FromBytes;
+use vor_health::{Board, Verdict};
 
 use super::config::FlowConfig;
 use super::decode::Reading;
 use super::dns::Dns;
 use super::outbox::Outbox;
+use super::sink::{Sink, now};
+use super::sockets::Sockets;
 use super::table::Tables;
 use super::totals::Totals;
-use super::watch::{Names, Watch};
+use super::watch::Watch;
 use super::{FlowError, FlowOutlets, STAGE};
 use crate::object::ObjectError;
-use crate::tracers::wire::{FlowCount, FlowKey, FlowRecord};
+use crate::tracers::tcpstat::{self, Tcpstat};
 
 /// Shortest and longest time between two looks at the rings. A wake-up costs about 5,000 instructions.
 const BUSY: Duration = Duration::from_millis(5);
@@ -43,40 +42,14 @@ pub(super) struct Worker {
     config: FlowConfig,
     watch: Watch,
     tables: Tables,
-    events: MapHandle,
-    messages: MapHandle,
+    /// First packets, messages of name servers, events of sockets.
+    rings: Vec<MapHandle>,
     totals: Totals,
+    /// `None`: the kernel does not let it in, and flows have no owners.
+    tcpstat: Option<Tcpstat>,
     sink: Rc<RefCell<Sink>>,
-    dns: Rc<RefCell<Dns>>,
     board: Arc<Board>,
     stopped: OwnedFd,
-}
-
-/// Where flows go, whether from the ring or from the tables.
-struct Sink {
-    reading: Reading,
-    outbox: Outbox,
-    names: Rc<RefCell<Names>>,
-    taken: Counter,
-    decode: Counter,
-}
-
-impl Sink {
-    fn record(&mut self, record: &[u8]) {
-        let Ok((record, _)) = FlowRecord::read_from_prefix(record) else {
-            tracing::debug!(len = record.len(), "record not read");
-            self.taken.inc();
-            self.decode.inc();
-            return;
-        };
-        self.put(&record.key, &record.count);
-    }
-
-    fn put(&mut self, key: &FlowKey, count: &FlowCount) {
-        let mut flow = self.reading.flow(key, count);
-        flow.iface_name = self.names.borrow().get(key.netns, key.ifindex);
-        self.outbox.put(flow);
-    }
 }
 
 impl Worker {
@@ -95,22 +68,29 @@ impl Worker {
         })?;
         let scale = u64::from(config.sampling.max(1));
         let totals = Totals::new(map("flow_totals")?, board, scale);
-        let (events, messages) = (map("flow_events")?, map("flow_dns")?);
+        let mut rings = vec![map("flow_events")?, map("flow_dns")?];
+        let tcpstat = open_tcpstat(board);
+        if let Some(tcpstat) = &tcpstat {
+            rings.push(tcpstat.ring().map_err(object)?);
+        }
         let most = usize::try_from(config.max_flows.get()).unwrap_or(usize::MAX);
         let sink = Sink {
             reading: Reading { guess: config.guess_ports, scale },
             outbox: Outbox::new(outlets.flows, most.saturating_mul(2), board),
             names: watch.names(),
+            sockets: Sockets::new(most.saturating_mul(2), board),
+            dns: Dns::new(outlets.dns, board),
             taken: board.counter(STAGE, "in"),
             decode: board.counter(STAGE, "lost.decode"),
         };
         let sink = Rc::new(RefCell::new(sink));
-        let dns = Rc::new(RefCell::new(Dns::new(outlets.dns, board)));
         let board = Arc::clone(board);
         let mut worker =
-            Self { config, watch, tables, events, messages, totals, sink, dns, board, stopped };
+            Self { config, watch, tables, rings, totals, tcpstat, sink, board, stopped };
+        worker.list_sockets();
         // Not before the tables count.
         worker.watch.begin(&worker.config)?;
+        worker.know_addresses();
         worker.board.judge(STAGE, Verdict::Active);
         Ok(worker)
     }
@@ -133,13 +113,15 @@ impl Worker {
         epoll::add(&wakes, &self.stopped, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
         // Edges: a ring that is seldom empty would otherwise be reported at each look.
         let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        for ring in [&self.events, &self.messages] {
+        for ring in &self.rings {
             epoll::add(&wakes, ring.as_fd(), epoll::EventData::new_u64(RING), edges)?;
         }
         self.watch.wake_by(&wakes)?;
-        let rings = [handle(&self.events)?, handle(&self.messages)?];
-        let ring = self.read(&rings)?;
-        let mut report = Every::new(self.config.period.max(SHORTEST));
+        let handles = self.handles()?;
+        let rings = self.read(&handles)?;
+        let period = self.config.period.max(SHORTEST);
+        let mut report = Every::new(period);
+        let mut sockets = Every::new(period.max(TICK));
         let mut look = Every::new(self.config.poll_period.max(TICK));
         let mut tick = Every::new(TICK);
         let mut pause = BUSY;
@@ -148,53 +130,85 @@ impl Worker {
             if woken.contains(&STOP) {
                 return Ok(());
             }
-            for netns in woken.iter().filter_map(|woken| u32::try_from(*woken).ok()) {
-                self.watch.hear(netns, &self.config);
+            self.hear(&woken);
+            let taken = consume(&rings)?;
+            if sockets.is_due() {
+                self.list_sockets();
             }
-            let taken = consume(&ring)?;
             if report.is_due() {
                 self.report()?;
             }
             if look.is_due() {
                 self.watch.look(&self.config, &wakes);
+                self.know_addresses();
             }
             if tick.is_due() {
                 self.watch.tick();
-                self.totals.copy();
-                self.dns.borrow_mut().tick(now());
+                self.count();
             }
-            self.dns.borrow_mut().flush();
-            self.sink.borrow_mut().outbox.flush();
+            let sink = &mut *self.sink.borrow_mut();
+            sink.dns.flush();
+            sink.outbox.flush();
             pause = if taken { BUSY } else { (pause * 2).min(IDLE) };
         }
     }
 
-    /// Reads first packets and messages of name servers.
-    fn read<'a>(&self, [events, messages]: &'a [MapHandle; 2]) -> io::Result<RingBuffer<'a>> {
-        let (sink, dns) = (Rc::clone(&self.sink), Rc::clone(&self.dns));
-        let take_event = move |record: &[u8]| {
-            sink.borrow_mut().record(record);
-            0
-        };
-        let take_message = move |record: &[u8]| {
-            dns.borrow_mut().take(record);
-            0
-        };
+    /// Takes in what namespaces have told.
+    fn hear(&mut self, woken: &[u64]) {
+        let namespaces: Vec<_> =
+            woken.iter().filter_map(|woken| u32::try_from(*woken).ok()).collect();
+        if namespaces.is_empty() {
+            return;
+        }
+        for netns in namespaces {
+            self.watch.hear(netns, &self.config);
+        }
+        self.know_addresses();
+    }
+
+    fn know_addresses(&self) {
+        self.sink.borrow_mut().sockets.set_addresses(self.watch.addresses());
+    }
+
+    fn list_sockets(&self) {
+        let Some(tcpstat) = &self.tcpstat else { return };
+        if let Err(error) = self.sink.borrow_mut().list(tcpstat) {
+            tracing::warn!(%error, "sockets could not be listed: flows may have no owners");
+        }
+    }
+
+    fn count(&mut self) {
+        self.totals.copy();
+        self.sink.borrow_mut().dns.tick(now());
+        if let Some(tcpstat) = &self.tcpstat {
+            self.board.counter(tcpstat::UNIT, "ring_full").set(tcpstat.lost());
+        }
+    }
+
+    fn handles(&self) -> io::Result<Vec<MapHandle>> {
+        let handle = |map| MapHandle::try_from(map).map_err(io::Error::other);
+        self.rings.iter().map(handle).collect()
+    }
+
+    /// Sockets first: who owns a packet is to be known before it is read.
+    fn read<'a>(&self, rings: &'a [MapHandle]) -> io::Result<RingBuffer<'a>> {
         let mut builder = RingBufferBuilder::new();
-        builder.add(events, take_event).map_err(io::Error::other)?;
-        builder.add(messages, take_message).map_err(io::Error::other)?;
+        for (ring, take) in rings.iter().zip(TAKES).rev() {
+            let sink = Rc::clone(&self.sink);
+            let take = move |record: &[u8]| {
+                take(&mut sink.borrow_mut(), record);
+                0
+            };
+            builder.add(ring, take).map_err(io::Error::other)?;
+        }
         builder.build().map_err(io::Error::other)
     }
 
     /// Takes what the tables have counted.
     fn report(&mut self) -> io::Result<()> {
         let sink = &mut *self.sink.borrow_mut();
-        let flows = self.tables.drain(|key, count| {
-            // Without packets it was only announced: its one packet has come through the ring.
-            if count.packets > 0 {
-                sink.put(key, count);
-            }
-        })?;
+        let flows = self.tables.drain(|key, count| sink.counted(key, count))?;
+        sink.settle();
         self.board.counter(STAGE, "flows").set(flows);
         self.watch.forget();
         Ok(())
@@ -202,12 +216,34 @@ impl Worker {
 
     /// Takes what is left when no program counts any more.
     fn last(&mut self) -> io::Result<()> {
-        let rings = [handle(&self.events)?, handle(&self.messages)?];
-        consume(&self.read(&rings)?)?;
-        self.dns.borrow_mut().flush();
+        if let Some(tcpstat) = &mut self.tcpstat {
+            tcpstat.detach();
+        }
+        let handles = self.handles()?;
+        consume(&self.read(&handles)?)?;
         self.report()?;
-        self.totals.copy();
+        self.sink.borrow_mut().dns.flush();
+        self.count();
         Ok(())
+    }
+}
+
+/// How records are read, in the order of [`Worker::rings`].
+const TAKES: [fn(&mut Sink, &[u8]); 3] = [Sink::record, Sink::message, Sink::socket];
+
+/// It fails alone.
+fn open_tcpstat(board: &Board) -> Option<Tcpstat> {
+    match Tcpstat::open() {
+        Ok(tcpstat) => {
+            board.judge(tcpstat::UNIT, Verdict::Active);
+            Some(tcpstat)
+        }
+        Err(error) => {
+            if board.judge(tcpstat::UNIT, Verdict::Failed(error.to_string())) {
+                tracing::warn!(unit = tcpstat::UNIT, %error, "not loaded: flows have no owners");
+            }
+            None
+        }
     }
 }
 
@@ -257,16 +293,4 @@ fn consume(ring: &RingBuffer<'_>) -> io::Result<bool> {
         return Err(io::Error::from_raw_os_error(-taken));
     }
     Ok(taken > 0)
-}
-
-/// The kernel's steady clock, as its programs read it.
-fn now() -> Mono {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    let nanos = u64::try_from(now.tv_nsec).unwrap_or_default();
-    Mono(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
-}
-
-fn handle(map: &MapHandle) -> io::Result<MapHandle> {
-    MapHandle::try_from(map).map_err(io::Error::other)
 }
