@@ -133,8 +133,8 @@ fn watch(dependencies: &str, root: &Path) {
 
 /// Generates `wire.rs`: all headers at once, so that a struct has one type however many include it.
 fn bind(wires: &[PathBuf], root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
-    let shared =
-        ["bpf/lib/wire.h", "bpf/lib/lost.h", "bpf/maps/admit.h"].map(|file| root.join(file));
+    let shared = ["bpf/lib/wire.h", "bpf/lib/trace.h", "bpf/lib/lost.h", "bpf/maps/admit.h"]
+        .map(|file| root.join(file));
     let mut all = String::new();
     let mut builder = bindgen::builder();
     for header in shared.iter().chain(wires) {

@@ -87,6 +87,7 @@ impl Agent {
 
         let max_series = config.metrics.max_series;
         let measured = is_measured(&config);
+        let sampling = config.otel_traces_export.sampler.sampling();
         let settings = settings(config, output);
 
         let board = Board::new();
@@ -100,13 +101,14 @@ impl Agent {
 
         let (captures, batches) = mpsc::channel(CAPTURE_BATCHES);
         let (life, lives) = sync_channel(LIFE_EVENTS);
-        let probe = Probe::start(&ebpf, Arc::clone(&board), captures, life)?;
+        let probe = Probe::start(&ebpf, sampling, Arc::clone(&board), captures, life)?;
 
         let names = Names::new(cluster.as_ref().map(Follow::store));
         let services = Services::new(spans_config.name_kept.get());
         let judged = probe.handle();
         let assemble = Assemble::new(
             &spans_config,
+            sampling,
             vor_protocol::ALL,
             Arc::clone(&services),
             Box::new(move |conn, next| judged.judge(conn, mode(next))),

@@ -146,7 +146,15 @@ fn span(service: &Arc<Service>, random: &mut fastrand::Rng) -> Span {
         parent: None,
         flags: 1,
         time,
-        origin: Origin { process, thread: 1, conn, side: Side::Server, from_start: true, time },
+        origin: Origin {
+            process,
+            thread: 1,
+            conn,
+            side: Side::Server,
+            from_start: true,
+            time,
+            place: None,
+        },
         operation: Operation {
             protocol: "http",
             kind: Kind::Server,

@@ -89,6 +89,7 @@ pub(crate) fn answered(took: Duration, size: i64) -> Span {
             side: Side::Server,
             from_start: true,
             time,
+            place: None,
         },
         operation: Operation {
             protocol: "http",

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crate::net::{Connection, Side};
 use crate::process::ProcessKey;
 use crate::time::{Interval, Mono};
+use crate::trace::TracePlace;
 
 /// One thing that was seen.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Origin {
     pub from_start: bool,
     /// First byte of the request to last byte of the answer.
     pub time: Interval,
+    /// Its place in a trace, where the kernel side has given it one.
+    pub place: Option<TracePlace>,
 }
 
 /// What was said: one run of bytes each way.

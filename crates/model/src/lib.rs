@@ -12,6 +12,7 @@ pub mod labels;
 pub mod metric;
 pub mod net;
 pub mod process;
+pub mod sampling;
 pub mod semconv;
 pub mod service;
 pub mod span;
@@ -28,7 +29,8 @@ pub use metric::{
 };
 pub use net::{ConnId, Connection, Endpoint, Lookup, Place, Side, Transport, Workload};
 pub use process::{Language, Process, ProcessKey};
+pub use sampling::Sampling;
 pub use service::Service;
 pub use span::{Done, Headline, Kind, Operation, Span, Status};
 pub use time::{Clock, Interval, Mono};
-pub use trace::{SpanId, TraceContext, TraceId};
+pub use trace::{ParentMethod, SpanId, TraceContext, TraceId, TracePlace};

@@ -7,6 +7,8 @@ use crate::attrs::Key;
 
 /// Numeric or symbolic class of an error.
 pub const ERROR_TYPE: Key = Key::new("error.type");
+/// How the parent of a span was found.
+pub const PARENT_METHOD: Key = Key::new("vor.parent.method");
 /// Asking end: name or address.
 pub const CLIENT_ADDRESS: Key = Key::new("client.address");
 /// Asking end: port.

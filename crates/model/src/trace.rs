@@ -22,6 +22,56 @@ pub struct TraceContext {
     pub flags: u8,
 }
 
+/// The place of a span in its trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TracePlace {
+    /// The trace.
+    pub trace: TraceId,
+    /// The span itself.
+    pub span: SpanId,
+    /// The span that caused it.
+    pub parent: Option<SpanId>,
+    /// Flags byte; bit 0 is "sampled".
+    pub flags: u8,
+    /// How the parent was found; `None` when there is none.
+    pub method: Option<ParentMethod>,
+}
+
+/// How the parent of a span was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ParentMethod {
+    /// The message itself names it.
+    Header,
+    /// A packet's options name it.
+    TcpOption,
+    /// Both ends of the connection are observed.
+    SocketPair,
+    /// The same task serves it.
+    Task,
+    /// The work was handed over by its task.
+    Item,
+    /// Its task, or one that it created, created the task.
+    Ancestor,
+    /// Of several requests that the task served, only it was not over.
+    OnlyCandidate,
+}
+
+impl ParentMethod {
+    /// Its name as the value of `vor.parent.method`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::TcpOption => "tcp-option",
+            Self::SocketPair => "socket-pair",
+            Self::Task => "task",
+            Self::Item => "item",
+            Self::Ancestor => "ancestor",
+            Self::OnlyCandidate => "only-candidate",
+        }
+    }
+}
+
 impl TraceContext {
     /// Reads the value of a `traceparent` header (W3C Trace Context level 1, section 3.2).
     /// Versions above 00 are read by their first four fields, as the specification asks. `ff` is refused.

@@ -126,6 +126,7 @@ fn batch(round: u32) -> Vec<Captured> {
             side: Side::Server,
             from_start: true,
             time,
+            place: None,
         };
         let exchange = Exchange {
             request: Bytes::from(format!("/route/{}", number % ROUTES)),
@@ -153,7 +154,14 @@ fn assemble(board: &Arc<Board>) -> Result<Assemble, confique::Error> {
         attrs: Attrs::new(),
     };
     services.insert(ProcessKey { pid: 1, started: Mono(0) }, Arc::new(service));
-    Ok(Assemble::new(&config, &[&Cheap], services, Box::new(|_, _| {}), board))
+    Ok(Assemble::new(
+        &config,
+        vor_model::Sampling::DEFAULT,
+        &[&Cheap],
+        services,
+        Box::new(|_, _| {}),
+        board,
+    ))
 }
 
 /// Spans per second of `work` over all batches; making the batches does not count.

@@ -69,6 +69,7 @@ pub(crate) fn origin(serial: u64, pid: u32, side: Side) -> Origin {
         side,
         from_start: true,
         time: Interval { start: Mono(1_000), end: Mono(3_000) },
+        place: None,
     }
 }
 

@@ -27,7 +27,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::Sender;
 use vor_health::{Board, Counter};
-use vor_model::{Captured, ConnId, Life, ProcessKey};
+use vor_model::{Captured, ConnId, Life, ProcessKey, Sampling};
 
 use crate::admit::{Admissions, AdmitError};
 use crate::owner::{Command, Owner};
@@ -80,6 +80,9 @@ pub enum ProbeError {
     /// Not one unit could be loaded.
     #[error("no kernel program could be loaded; `vor check` says why")]
     Nothing,
+    /// The kernel does not take what was decided about new traces.
+    #[error("cannot say which traces are sampled: {0}")]
+    Sampling(libbpf_rs::Error),
     /// The machine has no room for a thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -116,12 +119,14 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Brings all units into the kernel. Nothing is observed until it is admitted.
+    /// Brings all units into the kernel. Nothing is observed until it is admitted. Of the traces that begin in
+    /// observed processes, those are sampled that `sampling` chooses.
     ///
     /// Batches go to `captures`, process events to `life`; what finds them full is dropped and counted on
     /// `board` as `lost.full` of its unit.
     pub fn start(
         config: &ProbeConfig,
+        sampling: Sampling,
         board: Arc<Board>,
         captures: Sender<Vec<Captured>>,
         life: SyncSender<Life>,
@@ -135,7 +140,7 @@ impl Probe {
         let config = config.clone();
         let work = move || {
             let outlets = Outlets { captures, life, batch_length };
-            match Owner::open(&config, &board, outlets) {
+            match Owner::open(&config, sampling, &board, outlets) {
                 Ok(owner) => {
                     // The other end waits for exactly one word.
                     let _ = ready.send(Ok(owner.admissions()));

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use vor_health::Board;
-use vor_model::{ConnId, ProcessKey};
+use vor_model::{ConnId, ProcessKey, Sampling};
 
 use crate::ProbeError;
 use crate::admit::Admissions;
@@ -43,12 +43,13 @@ impl Owner {
     /// Brings all units into the kernel.
     pub(crate) fn open(
         config: &ProbeConfig,
+        sampling: Sampling,
         board: &Arc<Board>,
         outlets: Outlets,
     ) -> Result<Self, ProbeError> {
         remove_leftovers();
         let drain = Drain::start(outlets).map_err(ProbeError::Thread)?;
-        let units = Units::open(config, board, drain)?;
+        let units = Units::open(config, sampling, board, drain)?;
         let admissions = Arc::new(units.admissions()?);
         Ok(Self { files: Files::new(config, board), units, admissions })
     }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libbpf_rs::btf::Btf;
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use vor_health::{Board, Verdict};
-use vor_model::{ConnId, ProcessKey};
+use vor_model::{ConnId, ProcessKey, Sampling};
+use zerocopy::IntoBytes;
 
 use crate::admit::{self, Admissions};
 use crate::code::Plan;
@@ -18,11 +20,15 @@ use crate::counters::Counters;
 use crate::object::{ObjectError, Shared};
 use crate::ring::{Drain, Ring};
 use crate::running::{AttachedCode, Loader, Refused, Running};
+use crate::tracers::wire::TraceSampling;
 use crate::tracers::{self, Mode, Sweeping, Unit};
 use crate::{ProbeError, Refusal};
 
 /// An answer whose end cannot be seen is over when nothing has come for so long.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// The map that says which new traces are sampled (`bpf/lib/trace.h`).
+const SAMPLING: &str = "vor_sampling";
 
 /// All units in the kernel.
 pub(crate) struct Units {
@@ -43,10 +49,20 @@ struct Watched {
     opened: Cell<u64>,
 }
 
+fn write_sampling(map: &MapHandle, sampling: Sampling) -> libbpf_rs::Result<()> {
+    let rule = TraceSampling {
+        below: sampling.below,
+        parent_based: sampling.parent_based.into(),
+        _pad: [0; 7],
+    };
+    map.update(&0_u32.to_ne_bytes(), rule.as_bytes(), MapFlags::ANY)
+}
+
 impl Units {
     /// Brings the tracers into the kernel.
     pub(crate) fn open(
         config: &ProbeConfig,
+        sampling: Sampling,
         board: &Arc<Board>,
         drain: Drain,
     ) -> Result<Self, ProbeError> {
@@ -63,6 +79,10 @@ impl Units {
             if let Err(refused) = units.load(unit, &kernel)? {
                 give_up(unit, refused, board)?;
             }
+        }
+        let map = units.watched.iter().find_map(|watched| watched.running.map(SAMPLING).ok());
+        if let Some(map) = map {
+            write_sampling(&map, sampling).map_err(ProbeError::Sampling)?;
         }
         Ok(units)
     }

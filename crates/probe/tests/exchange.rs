@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Receiver;
 use vor_health::Board;
-use vor_model::{Captured, Ending, Exchange, Origin, ProcessKey, Side};
+use vor_model::{Captured, Ending, Exchange, Origin, ProcessKey, Sampling, Side};
 use vor_probe::kernel::Report;
 use vor_probe::tracers::{Door, Mode};
 use vor_probe::{Descend, Handle, Probe, ProbeConfig};
@@ -35,7 +35,8 @@ fn observe(door: Door) -> Observed {
     let (batches, captures) = tokio::sync::mpsc::channel(1024);
     let (events, _) = sync_channel(1);
     let config = ProbeConfig { door: door.into(), ..settings::defaults() };
-    let probe = Probe::start(&config, Arc::clone(&board), batches, events).unwrap();
+    let probe =
+        Probe::start(&config, Sampling::DEFAULT, Arc::clone(&board), batches, events).unwrap();
     let handle = probe.handle();
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let ticks: u64 = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap().parse().unwrap();

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use vor_health::Board;
-use vor_model::{Life, LifeEvent, ProcessKey};
+use vor_model::{Life, LifeEvent, ProcessKey, Sampling};
 use vor_probe::{Descend, Probe};
 
 mod settings;
@@ -27,7 +27,14 @@ fn watch() -> Watch {
     let board = Board::new();
     let (captures, _) = tokio::sync::mpsc::channel(1);
     let (events, life) = sync_channel(65_536);
-    let probe = Probe::start(&settings::defaults(), Arc::clone(&board), captures, events).unwrap();
+    let probe = Probe::start(
+        &settings::defaults(),
+        Sampling::DEFAULT,
+        Arc::clone(&board),
+        captures,
+        events,
+    )
+    .unwrap();
     Watch { probe, life, board }
 }
 

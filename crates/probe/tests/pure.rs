@@ -2,9 +2,7 @@
 //! `bpf/pure` built for the host: every answer, arriving in pieces of every size, must end where it ends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod host;
 
 const CUT: u32 = 0;
 const UNKNOWN: u32 = 1;
@@ -33,28 +31,7 @@ struct Case<'a> {
     answer: &'a [u8],
 }
 
-fn build(into: &Path) -> std::path::PathBuf {
-    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = into.join("http1");
-    let built = Command::new("cc")
-        .args(["-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-I"])
-        .arg(crate_dir.join("bpf"))
-        .arg(crate_dir.join("tests/pure/http1.c"))
-        .arg("-o")
-        .arg(&program)
-        .status()
-        .unwrap();
-    assert!(built.success());
-    program
-}
-
 fn run(cases: &[Case<'_>]) -> Vec<Seen> {
-    let dir = tempfile::tempdir().unwrap();
-    let mut child = Command::new(build(dir.path()))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
     let mut input = Vec::new();
     for case in cases {
         input.push(case.step);
@@ -65,13 +42,8 @@ fn run(cases: &[Case<'_>]) -> Vec<Seen> {
         input.extend(u16::try_from(case.answer.len()).unwrap().to_ne_bytes());
         input.extend(case.answer);
     }
-    let mut stdin = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success(), "a sanitizer stopped it");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines()
+    host::say("http1", input)
+        .lines()
         .map(|line| {
             let n: Vec<u64> = line.split(' ').map(|n| n.parse().unwrap()).collect();
             let small = |at: usize| u32::try_from(n[at]).unwrap();

@@ -83,7 +83,6 @@ impl Otlp {
             queue: config.max_queue_size.max(1),
             wait: config.batch_timeout.get(),
             instrumentations: config.instrumentations.clone(),
-            sampler: sampler::Sampler::new(&config.sampler),
         };
         let packer = traces::Packer::new(rules, self.about, &from.board());
         let (closing, inbox) = (from.closing(), from.spans(traces::STAGE));

@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use vor_health::{Board, Counter, count};
 use vor_model::Span;
+use vor_model::sampling::is_sampled;
 use vor_pipeline::{Batch, Closing, Inbox, clock};
 
 use super::FLUSH_LIMIT;
 use super::deliver::{Courier, Load};
 use super::encode::{About, MAX_REQUEST_BYTES, traces};
-use super::sampler::Sampler;
 use super::transport::Reply;
 
 /// Its name on the board.
@@ -33,7 +33,6 @@ pub(super) struct Rules {
     pub(super) queue: usize,
     pub(super) wait: Duration,
     pub(super) instrumentations: Vec<String>,
-    pub(super) sampler: Sampler,
 }
 
 /// Runs until the inbox is closed and what it held is settled, or [`FLUSH_LIMIT`] after `closing`.
@@ -169,7 +168,7 @@ impl Packer {
             if !wanted.iter().any(|name| name == "*" || name == span.operation.protocol) {
                 self.unselected.inc();
                 load.settle(1);
-            } else if !self.rules.sampler.keeps(span) {
+            } else if !is_sampled(span.flags) {
                 self.unsampled.inc();
                 load.settle(1);
             } else {

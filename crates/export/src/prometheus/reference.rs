@@ -114,7 +114,14 @@ async fn everything() -> Arc<Board> {
     let board = Board::new();
     let spans = SpansConfig::builder().load().unwrap();
     let services = Services::new(spans.name_kept.get());
-    let _ = Assemble::new(&spans, vor_protocol::ALL, services, Box::new(|_, _| {}), &board);
+    let _ = Assemble::new(
+        &spans,
+        vor_model::Sampling::DEFAULT,
+        vor_protocol::ALL,
+        services,
+        Box::new(|_, _| {}),
+        &board,
+    );
     let meter = Meter::new(MeterConfig::default(), &board);
     drop(Chain::<vor_model::Span>::new("chain", Arc::clone(&board)).stage(meter.tap()));
     let mut spans = Outlet::new(1, Arc::clone(&board));

@@ -10,6 +10,7 @@
 //! Limits: conversations and waiting operations are bounded by [`SpansConfig`]; a connection that fails
 //! [`MAX_FAILURES`] times in a row is left alone. An unreadable record ends its own conversation only.
 
+mod places;
 mod services;
 mod talk;
 #[cfg(test)]
@@ -22,13 +23,15 @@ use std::time::Duration;
 
 use lru::LruCache;
 use vor_health::{Board, Counter, count};
-use vor_model::semconv::{CLIENT_ADDRESS, SERVER_ADDRESS, SERVER_PORT};
+use vor_model::semconv::{CLIENT_ADDRESS, PARENT_METHOD, SERVER_ADDRESS, SERVER_PORT};
 use vor_model::{
-    Captured, ConnId, Done, Exchange, Message, Mono, Origin, Service, Side, Span, SpanId, TraceId,
+    Captured, ConnId, Done, Exchange, Message, Mono, Origin, Sampling, Service, Side, Span,
+    TracePlace,
 };
 use vor_protocol::{Next, Protocol};
 
 use crate::SpansConfig;
+use places::Ids;
 pub use services::Services;
 use talk::{State, Talk, halves};
 
@@ -37,9 +40,6 @@ const MAX_FAILURES: u8 = 8;
 
 /// How often ended processes are looked for among the names: there may be many thousands.
 const SERVICES_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Trace flag "sampled" (W3C Trace Context level 1, section 3.2.2.5).
-const SAMPLED: u8 = 1;
 
 /// Tells the kernel side how to treat a connection from now on. Must not block.
 pub type Judge = Box<dyn FnMut(ConnId, Next) + Send>;
@@ -55,7 +55,7 @@ pub struct Assemble {
     max_waiting: usize,
     /// Kept only for its memory; empty between records.
     done: Vec<Done>,
-    random: fastrand::Rng,
+    ids: Ids,
     /// When names were last looked through.
     swept: Mono,
     counters: Counters,
@@ -106,6 +106,7 @@ impl Assemble {
     #[must_use]
     pub fn new(
         config: &SpansConfig,
+        sampling: Sampling,
         protocols: &[&'static dyn Protocol],
         services: Arc<Services>,
         judge: Judge,
@@ -121,7 +122,7 @@ impl Assemble {
             name_wait: config.name_wait.get(),
             max_waiting: config.max_waiting,
             done: Vec::new(),
-            random: fastrand::Rng::new(),
+            ids: Ids::new(sampling),
             swept: Mono::default(),
             counters: Counters::new(board),
         }
@@ -191,6 +192,12 @@ impl Assemble {
             return;
         }
         let State::Open(conversation) = &mut talk.state else { return counters.continued.inc() };
+        // Taken the wrong way round, the kernel side gave its places to answers.
+        if let Some(place) = origin.place
+            && !talk.swapped
+        {
+            talk.places.put(origin.time.start, place);
+        }
         let heard = if talk.swapped {
             let mut parts = halves(exchange, origin.time).into_iter().flatten();
             parts.try_fold(Next::Same, |next, (half, time)| {
@@ -216,6 +223,9 @@ impl Assemble {
             }
             State::Ignored => counters.continued.inc(),
             State::Open(conversation) => {
+                if let Some(place) = origin.place {
+                    talk.places.put(origin.time.start, place);
+                }
                 let heard = conversation.hear(message, origin.time, done);
                 let side = talk.heard(heard, &origin, judge, counters, done.len());
                 self.publish_done(origin, side, now, out);
@@ -241,37 +251,37 @@ impl Assemble {
             return;
         }
         origin.side = side;
-        let mut done = std::mem::take(&mut self.done);
-        if let Some(talk) = self.talks.peek(&origin.conn.id) {
-            for done in &mut done {
-                talk.complete(&origin, done);
-            }
-        }
+        let mut all = std::mem::take(&mut self.done);
         let named = self.services.get(origin.process, now);
-        for done in done.drain(..) {
+        for mut done in all.drain(..) {
+            let mut origin = Origin { place: None, ..origin.clone() };
+            if let Some(talk) = self.talks.peek_mut(&origin.conn.id) {
+                talk.complete(&origin, &mut done);
+                origin.place = talk.places.take(done.time.start);
+            }
             let room = self.waiting.len() < self.max_waiting;
             match &named {
                 // A name that is not the best is better than none.
                 Some(named) if !(named.awaited && room) => {
-                    self.publish(origin.clone(), done, Arc::clone(&named.service), out);
+                    self.publish(origin, done, Arc::clone(&named.service), out);
                 }
                 Some(_) | None if room => {
-                    self.waiting.push_back(Waiting { since: now, origin: origin.clone(), done });
+                    self.waiting.push_back(Waiting { since: now, origin, done });
                 }
                 Some(_) | None => self.counters.unknown.inc(),
             }
         }
-        self.done = done;
+        self.done = all;
     }
 
     fn publish(&mut self, origin: Origin, done: Done, service: Arc<Service>, out: &mut Vec<Span>) {
-        let Done { time, operation } = done;
-        let id = SpanId(self.random.u64(1..).to_ne_bytes());
-        let (trace, parent, flags) = match operation.context {
-            Some(context) => (context.trace, context.parent, context.flags),
-            None => (TraceId(self.random.u128(1..).to_ne_bytes()), None, SAMPLED),
-        };
+        let Done { time, mut operation } = done;
+        let place = self.ids.settle(origin.place, operation.context);
+        if let Some(method) = place.method {
+            operation.attrs.set(PARENT_METHOD, method.as_str());
+        }
         self.counters.given.inc();
+        let TracePlace { trace, span: id, parent, flags, .. } = place;
         out.push(Span { trace, id, parent, flags, time, origin, operation, service });
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is known of one connection, and how its protocol is chosen.
 
+use super::places::Places;
 use bytes::Bytes;
 use vor_model::{Connection, Ending, Exchange, Interval, Mono, Origin, Side, Value};
 use vor_protocol::claim::{Claimed, claim};
@@ -15,6 +16,8 @@ pub(super) struct Talk {
     pub(super) swapped: bool,
     /// Records in a row that nobody could read.
     pub(super) failures: u8,
+    /// Places in traces that the kernel side gave to what is not finished.
+    pub(super) places: Places,
     /// Addresses of the asking and the answering end; unix sockets may have none.
     pub(super) client: Option<Value>,
     pub(super) server: Option<Value>,
@@ -36,7 +39,15 @@ impl Talk {
             Some(end.address()).filter(|address| !address.is_empty()).map(Value::from)
         };
         let (client, server) = (address(conn.client(side)), address(conn.server(side)));
-        Self { state: State::Unclaimed, side, swapped: false, failures: 0, client, server }
+        Self {
+            state: State::Unclaimed,
+            side,
+            swapped: false,
+            failures: 0,
+            places: Places::default(),
+            client,
+            server,
+        }
     }
 
     /// Lets the surest of `protocols` have the connection; the sides as captured win over swapped ones.

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use confique::Config;
-use vor_model::{Attrs, Ending, Interval, Key, TraceContext, Value};
+use vor_model::{Attrs, Ending, Interval, Key, SpanId, TraceContext, TraceId, Value};
 use vor_protocol::{Claim, Conversation, Info, Opening, Unreadable};
 
 use super::*;
@@ -104,7 +104,14 @@ impl Bench {
         let told = Arc::clone(&verdicts);
         let judge: Judge =
             Box::new(move |conn, next| told.lock().unwrap().push((conn.serial, next)));
-        let assemble = Assemble::new(&config, &[&Quiz], Arc::clone(&services), judge, &board);
+        let assemble = Assemble::new(
+            &config,
+            Sampling::DEFAULT,
+            &[&Quiz],
+            Arc::clone(&services),
+            judge,
+            &board,
+        );
         Self { assemble, services, board, verdicts, spans: Vec::new() }
     }
 

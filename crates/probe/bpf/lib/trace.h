@@ -25,6 +25,7 @@ struct trace_context {
     __u64 trace[2];
     __u64 span;
     __u64 parent; /* 0: none */
+    __u64 heard;  /* the span that the message itself names as its parent; 0: none */
     __u8 flags;
     __u8 method;
     __u8 _pad[6];
@@ -79,16 +80,12 @@ static __always_inline void trace_begin(struct trace_context *c)
     c->flags = trace_flags(c->trace, false, 0);
 }
 
-/* A new span below `parent` of `trace`, which was found by `method`. */
-static __always_inline void trace_continue(struct trace_context *c, const __u64 *trace, __u64 parent, __u8 flags,
-                                           __u8 method)
+/* A new span below the one of which `c` is the place. */
+static __always_inline void trace_descend(struct trace_context *c)
 {
-    __builtin_memset(c, 0, sizeof(*c));
-    c->trace[0] = trace[0];
-    c->trace[1] = trace[1];
+    c->parent = c->span;
     c->span = trace_word();
-    c->parent = parent;
-    c->flags = trace_flags(trace, true, flags);
-    c->method = method;
+    c->heard = 0;
+    c->flags = trace_flags(c->trace, true, c->flags);
 }
 #endif

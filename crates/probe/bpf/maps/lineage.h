@@ -133,6 +133,16 @@ __noinline int request_begin(const struct task *task, const struct trace_context
     return 1;
 }
 
+/* What has been learnt since of the place of a request in its trace. */
+static __always_inline void request_placed(const struct trace_context *c)
+{
+    __u64 span = c->span;
+    struct request_row *request = bpf_map_lookup_elem(&vor_requests, &span);
+
+    if (request)
+        request->context = *c;
+}
+
 /* The request is over: nobody serves it any more. Ending it twice does no harm. */
 __noinline int request_end(__u64 span)
 {

@@ -15,7 +15,7 @@
 /* Furthest read past the end of the captured bytes. */
 #define HTTP1_SLACK 64
 /* Longest head that is searched. */
-#define HTTP1_MAX 1024
+#define HTTP1_MAX 1536
 /* Words of a line that one step looks at, and steps that a head may take. */
 #define HTTP1_WORDS 12
 #define HTTP1_STEPS 96
@@ -47,9 +47,9 @@ struct http1_scan {
     __u32 at;       /* next byte to look at */
     __u32 line;     /* where the current line began */
     __u32 head_len; /* known at the end */
+    __u16 trace_at; /* of a request: where the value of its traceparent begins; 0: it has none yet */
     __u8 has_length;
     __u8 chunked;
-    __u8 _pad[2];
 };
 
 static __always_inline __u64 http1_word(const __u8 *at)
@@ -125,13 +125,19 @@ static __always_inline __u32 http1_newline(__u64 word)
     return ((hit & 0x0101010101010101ULL) * 0x0101010101010101ULL) >> 56;
 }
 
-/* Takes what the header line from `line` to the newline at `end` says about the length. */
+/* Takes what the header line from `line` to the newline at `end` says about the length, and about the trace. */
 static __always_inline void http1_header(struct http1_scan *scan, const __u8 *bytes, __u32 line, __u32 end)
 {
     const __u8 *at = bytes + line;
     __u64 name = http1_word(at) | HTTP1_LOWER;
 
-    if (name == (HTTP1_CHARS('c', 'o', 'n', 't', 'e', 'n', 't', '-') | HTTP1_LOWER)) {
+    if (name == (HTTP1_CHARS('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r') | HTTP1_LOWER)) {
+        __u64 rest = http1_word(at + 4) | HTTP1_LOWER;
+
+        /* The first one counts, as for user space. */
+        if (!scan->trace_at && rest == (HTTP1_CHARS('e', 'p', 'a', 'r', 'e', 'n', 't', ':') | HTTP1_LOWER))
+            scan->trace_at = line + 12;
+    } else if (name == (HTTP1_CHARS('c', 'o', 'n', 't', 'e', 'n', 't', '-') | HTTP1_LOWER)) {
         __u64 rest = (http1_word(at + 7) | HTTP1_LOWER);
 
         if (rest == (HTTP1_CHARS('-', 'l', 'e', 'n', 'g', 't', 'h', ':') | HTTP1_LOWER)) {
@@ -175,8 +181,11 @@ static __always_inline enum http1_end http1_end(struct http1_scan *scan, const _
     return scan->has_length ? HTTP1_LENGTH : HTTP1_CLOSE;
 }
 
+/* Instead of the first bytes of a request: what is searched is one. Its end is HTTP1_CHUNKED or HTTP1_LENGTH. */
+#define HTTP1_ASKS 1
+
 /*
- * Goes on with the search through an answer of which `len` bytes are there, up to `max` that can ever be: one
+ * Goes on with the search through a message of which `len` bytes are there, up to `max` that can ever be: one
  * line or HTTP1_WORDS words further. To be called again while it returns HTTP1_MORE, at most HTTP1_STEPS times.
  * With HTTP1_LENGTH, body_len is what follows the head.
  */
@@ -210,6 +219,8 @@ static __always_inline enum http1_end http1_step(struct http1_scan *scan, const 
     scan->line = at + 1;
     if (at == line || (at == line + 1 && bytes[line] == '\r')) {
         scan->head_len = at + 1;
+        if (request == HTTP1_ASKS)
+            return scan->chunked ? HTTP1_CHUNKED : HTTP1_LENGTH;
         return http1_end(scan, bytes, request);
     }
     if (at >= 8)

@@ -6,6 +6,7 @@
 
 pub mod flow;
 pub mod life;
+pub(crate) mod place;
 pub mod socket;
 pub(crate) mod tcpstat;
 pub mod wire;

@@ -53,9 +53,10 @@ async fn spans_arrive_whole_over_both_protocols_plain_and_compressed() {
         let key = ("authorization".to_owned(), "Basic%20abc".to_owned().into());
         settings.shared.headers = Some([key].into_iter().collect());
         settings.metrics.features = Vec::new();
-        settings.traces.sampler.name = SamplerName::AlwaysOn;
         let running = start(settings);
-        running.outlet.put(&mut vec![answered(Duration::from_millis(3), 12), failed_call()]);
+        running
+            .outlet
+            .put(&mut vec![answered(Duration::from_millis(3), 12), sampled(failed_call())]);
         running.settled(2).await;
         let board = running.end().await;
         assert_eq!(board.counter(STAGE, "out").get(), 2);
@@ -89,13 +90,16 @@ async fn spans_arrive_whole_over_both_protocols_plain_and_compressed() {
     }
 }
 
+fn sampled(span: Span) -> Span {
+    Span { flags: 1, ..span }
+}
+
 #[tokio::test]
 async fn a_span_says_what_was_seen() {
     let receiver = Receiver::http("127.0.0.1:0", None, Vec::new()).await;
-    let mut settings = Settings::traces(&format!("http://{}", receiver.at));
-    settings.traces.sampler.name = SamplerName::AlwaysOn;
+    let settings = Settings::traces(&format!("http://{}", receiver.at));
     let running = start(settings);
-    let mut seen = vec![answered(Duration::from_millis(3), 12), failed_call()];
+    let mut seen = vec![answered(Duration::from_millis(3), 12), sampled(failed_call())];
     let (wall, start) = (vor_pipeline::clock(), seen[0].time.start);
     running.outlet.put(&mut seen);
     running.settled(2).await;
@@ -121,7 +125,7 @@ async fn a_span_says_what_was_seen() {
             "http.route=/items/*",
         ]
     );
-    assert_eq!((failed.parent_span_id, failed.flags, failed.kind), (vec![0xef; 8], 0, 3));
+    assert_eq!((failed.parent_span_id, failed.flags, failed.kind), (vec![0xef; 8], 1, 3));
     let status = failed.status.unwrap();
     assert_eq!((status.code, status.message.as_str()), (2, "503"));
 }
@@ -332,10 +336,12 @@ async fn spans_that_are_not_wanted_are_counted_too() {
     let running = start(settings);
     running.outlet.put(&mut spans(3));
     assert_eq!(running.end().await.counter(STAGE, "lost.unselected").get(), 3);
-    let mut settings = Settings::traces(&uri);
-    settings.traces.sampler.name = SamplerName::AlwaysOff;
-    let running = start(settings);
-    running.outlet.put(&mut spans(3));
+    let running = start(Settings::traces(&uri));
+    let mut unsampled = spans(3);
+    for span in &mut unsampled {
+        span.flags = 0;
+    }
+    running.outlet.put(&mut unsampled);
     assert_eq!(running.end().await.counter(STAGE, "lost.unsampled").get(), 3);
     assert_eq!(receiver.book.requests(), 0);
 }

@@ -4,21 +4,14 @@
  */
 #pragma once
 #include <kernel.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <lib/lost.h>
 #include <lib/ring.h>
 #include <maps/admit.h>
+#include <maps/lineage.h>
+#include <maps/pairs.h>
 #include <pure/http1.h>
 #include "wire.h"
-
-#define AF_UNIX 1
-#define AF_INET 2
-#define AF_INET6 10
-#define SOCK_STREAM 1
-#define IPPROTO_TCP 6
-#define IPPROTO_MPTCP 262
 
 /* A copy or a search may be shown to reach this far past the captured bytes; see copy_piece, http1_step. */
 #define CONN_SLACK (HTTP1_MAX + HTTP1_SLACK)
@@ -36,18 +29,35 @@ enum conn_state {
     ANSWERING, /* its answer has begun; or an answer whose request is yet to be seen */
 };
 
+/* Who opened a TCP connection. */
+enum conn_opened {
+    OPENED_UNKNOWN = 0,
+    OPENED_HERE,
+    OPENED_THERE,
+};
+
 struct socket_conn {
     __u32 lock;
-    __u8 mode;  /* SOCKET_PAIRS, … */
-    __u8 asks;  /* the direction that requests take */
-    __u8 state; /* enum conn_state */
-    __u8 end;   /* enum http1_end of the answer */
-    __u8 http;  /* HTTP/1 was seen on it */
-    __u8 told;  /* user space has heard of it */
-    __u8 _pad[2];
-    __u32 owed; /* answers to come whose requests were in earlier records */
-    __u64 tail; /* the answer's last eight bytes */
-    __u64 left; /* of an answer that was reported before it was over */
+    __u8 mode;       /* SOCKET_PAIRS, … */
+    __u8 asks;       /* the direction that requests take */
+    __u8 state;      /* enum conn_state */
+    __u8 end;        /* enum http1_end of the answer */
+    __u8 http;       /* HTTP/1 was seen on it */
+    __u8 told;       /* user space has heard of it */
+    __u8 used;       /* bytes have passed */
+    __u8 placed;     /* `next` is the place of the request that is about to be sent */
+    __u8 served;     /* a task serves the open exchange */
+    __u8 paired;     /* the open exchange, or the next, is in vor_pairs as `pair` */
+    __u8 opened;     /* enum conn_opened */
+    __u8 ask;        /* enum http1_end of the request's head */
+    __u32 iss[2];    /* TCP: first sequence number each way, by enum direction */
+    __u64 passed[2]; /* bytes each way since the first that was seen */
+    struct pair_key pair;
+    struct trace_context next;
+    struct http1_scan asked; /* the search through the request's head */
+    __u32 owed;              /* answers to come whose requests were in earlier records */
+    __u64 tail;              /* the answer's last eight bytes */
+    __u64 left;              /* of an answer that was reported before it was over */
     struct http1_scan scan;
     struct socket_record record;
     __u8 bytes[SOCKET_BYTES]; /* follow the record without a gap, and so are sent with it */
@@ -96,111 +106,6 @@ static __always_inline void conn_unlock(struct socket_conn *c)
     __sync_lock_test_and_set(&c->lock, 0);
 }
 
-static __always_inline void read_addresses(struct socket_record *r, struct sock *sk, __u16 family)
-{
-    r->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-    r->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-    if (family == AF_INET6) {
-        BPF_CORE_READ_INTO(&r->local, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
-        BPF_CORE_READ_INTO(&r->remote, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
-        return;
-    }
-    __be32 local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
-    __be32 remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
-
-    r->local[10] = r->local[11] = r->remote[10] = r->remote[11] = 0xff;
-    __builtin_memcpy(&r->local[12], &local, sizeof(local));
-    __builtin_memcpy(&r->remote[12], &remote, sizeof(remote));
-}
-
-/* One end of a unix connection is named as a rule: the listener's. The name leads the bytes. */
-static __always_inline void read_path(struct socket_conn *c, struct sock *sk)
-{
-    struct socket_record *r = &c->record;
-    struct unix_address *name = BPF_CORE_READ((struct unix_sock *)sk, addr);
-
-    if (name) {
-        r->flags |= SOCKET_PATH_LOCAL;
-    } else {
-        struct unix_sock *peer = (struct unix_sock *)BPF_CORE_READ((struct unix_sock *)sk, peer);
-
-        name = BPF_CORE_READ(peer, addr);
-    }
-    r->flags |= SOCKET_UNIX;
-    if (!name)
-        return;
-    /* The length counts the family in front of the path. */
-    __u32 len = BPF_CORE_READ(name, len) - sizeof(__u16);
-
-    if (len > SOCKET_PATH_MAX)
-        return;
-    bpf_probe_read_kernel(c->bytes, len, (void *)name + bpf_core_field_offset(name->name) + sizeof(__u16));
-    r->path_len = len;
-}
-
-/*
- * Whether the operation at hand moved the first bytes the connection ever carried.
- * The kernel's counts include the FIN and the SYN, hence the one to spare.
- */
-static __always_inline bool first_bytes(struct sock *sk, enum direction way, __u64 done)
-{
-    struct tcp_sock *tcp = (struct tcp_sock *)sk;
-    __u64 received = BPF_CORE_READ(tcp, bytes_received);
-
-    if (way == SENT) {
-        __u32 unacked = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
-
-        return received == 0 && BPF_CORE_READ(tcp, bytes_acked) + unacked <= done + 1;
-    }
-    __u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
-
-    return BPF_CORE_READ(tcp, bytes_sent) == 0 && received <= done + unread + 1;
-}
-
-/* Begins to follow the connection of `sk`, or declines: not a stream between processes. */
-static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direction way, __u64 done)
-{
-    __u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-    __u16 protocol = BPF_CORE_READ(sk, sk_protocol);
-    __u64 key = (__u64)sk;
-    __u32 zero = 0;
-
-    if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
-        return NULL;
-    if (family == AF_UNIX) {
-        protocol = 0;
-    } else if ((family != AF_INET && family != AF_INET6) || (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)) {
-        return NULL;
-    }
-    struct socket_conn *c = bpf_map_lookup_elem(&socket_blank, &zero);
-
-    if (!c)
-        return NULL;
-    if (bpf_map_update_elem(&socket_conns, &key, c, BPF_NOEXIST)) {
-        c = bpf_map_lookup_elem(&socket_conns, &key);
-        if (!c)
-            lost(LOST_CONN_FULL);
-        return c; /* made by another thread at this moment */
-    }
-    c = bpf_map_lookup_elem(&socket_conns, &key);
-    if (!c)
-        return NULL;
-
-    struct socket_record *r = &c->record;
-
-    c->asks = way;
-    r->socket = key;
-    r->serial = __sync_fetch_and_add(&socket_serial, 1) + 1;
-    if (family == AF_UNIX) {
-        read_path(c, sk);
-        return c;
-    }
-    read_addresses(r, sk, family);
-    if (protocol == IPPROTO_TCP && first_bytes(sk, way, done))
-        r->flags |= SOCKET_FROM_START;
-    return c;
-}
-
 /* Sends the record with the first `used` of its bytes. */
 static __always_inline void conn_tell(struct socket_conn *c, __u8 kind, __u32 used)
 {
@@ -219,6 +124,20 @@ static __always_inline void conn_tell(struct socket_conn *c, __u8 kind, __u32 us
         return;
     }
     c->told = 1;
+}
+
+/* Nobody serves the open exchange any more, and its other end does not need to know of it. */
+static __always_inline void conn_leave(struct socket_conn *c)
+{
+    if (c->served)
+        request_end(c->record.place.span);
+    if (c->paired) {
+        struct pair_key pair = c->pair;
+
+        bpf_map_delete_elem(&vor_pairs, &pair);
+    }
+    c->served = 0;
+    c->paired = 0;
 }
 
 /* Ends the open exchange and sends it. */
@@ -240,6 +159,7 @@ static __always_inline void conn_finish(struct socket_conn *c, __u8 ending)
         r->response_end_ns = bpf_ktime_get_ns();
     r->ending = ending;
     c->state = IDLE;
+    conn_leave(c);
     conn_tell(c, SOCKET_EXCHANGE, used);
     count(COUNT_EXCHANGES_ENDED);
 }

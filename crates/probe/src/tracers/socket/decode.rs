@@ -11,6 +11,7 @@ use vor_model::{
 use zerocopy::FromBytes;
 
 use crate::tracers::DecodeError;
+use crate::tracers::place::place;
 use crate::tracers::wire::{
     SOCKET_ANSWERED, SOCKET_CLOSED, SOCKET_EXCHANGE, SOCKET_FROM_START, SOCKET_MESSAGE,
     SOCKET_PATH_LOCAL, SOCKET_SENT, SOCKET_SERVER, SOCKET_SHUT, SOCKET_TIMED_OUT, SOCKET_UNIX,
@@ -65,6 +66,7 @@ fn origin(head: &SocketRecord, bytes: &Bytes) -> Result<Origin, DecodeError> {
         side: if flagged(head, SOCKET_SERVER) { Side::Server } else { Side::Client },
         from_start: flagged(head, SOCKET_FROM_START),
         time: Interval { start: Mono(head.request_start_ns), end: Mono(end) },
+        place: place(&head.place)?,
     })
 }
 

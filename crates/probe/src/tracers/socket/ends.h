@@ -34,6 +34,7 @@ __noinline int conn_end(const __u64 *at)
     if (conn_lock(c)) {
         if (c->state != IDLE)
             conn_finish(c, SOCKET_SHUT);
+        conn_leave(c);
         if (c->told)
             conn_tell(c, SOCKET_CLOSED, 0);
         conn_unlock(c);
@@ -72,6 +73,7 @@ int socket_judge(struct socket_verdict *v)
         c->state = IDLE;
         count(COUNT_EXCHANGES_DROPPED);
     }
+    conn_leave(c);
     c->mode = v->mode;
     conn_unlock(c);
     return 1;

@@ -5,9 +5,12 @@ use crate::tracers::Hook;
 
 pub(super) const FENTRY: &[Hook] = &[
     Hook::section("socket_state"),
+    Hook::section("socket_call4"),
+    Hook::section("socket_call6").optional(), // a kernel without IPv6
+    Hook::section("socket_call_un"),
     Hook::section("socket_sent4"),
     Hook::section("socket_got4"),
-    Hook::section("socket_sent6").optional(), // a kernel without IPv6
+    Hook::section("socket_sent6").optional(),
     Hook::section("socket_got6").optional(),
     Hook::section("socket_sent_un"),
     Hook::section("socket_got_un"),
@@ -20,15 +23,15 @@ pub(super) const FENTRY: &[Hook] = &[
 
 pub(super) const KPROBE: &[Hook] = &[
     Hook::section("socket_state"),
-    Hook::kprobe("socket_call", "inet_sendmsg"),
+    Hook::kprobe("socket_call_out", "inet_sendmsg"),
     Hook::kretprobe("socket_sent", "inet_sendmsg"),
     Hook::kprobe("socket_call_got", "inet_recvmsg"),
     Hook::kretprobe("socket_got", "inet_recvmsg"),
-    Hook::kprobe("socket_call", "inet6_sendmsg").optional(), // a kernel without IPv6
+    Hook::kprobe("socket_call_out", "inet6_sendmsg").optional(), // a kernel without IPv6
     Hook::kretprobe("socket_sent", "inet6_sendmsg").optional(),
     Hook::kprobe("socket_call_got", "inet6_recvmsg").optional(),
     Hook::kretprobe("socket_got", "inet6_recvmsg").optional(),
-    Hook::kprobe("socket_call", "unix_stream_sendmsg"),
+    Hook::kprobe("socket_call_out", "unix_stream_sendmsg"),
     Hook::kretprobe("socket_sent", "unix_stream_sendmsg"),
     Hook::kprobe("socket_call_got", "unix_stream_recvmsg"),
     Hook::kretprobe("socket_got", "unix_stream_recvmsg"),
@@ -45,6 +48,11 @@ pub(super) const KPROBE: &[Hook] = &[
 
 pub(super) const SYSCALL: &[Hook] = &[
     Hook::section("socket_state"),
+    call("socket_sends", "sys_enter_write"),
+    call("socket_sends", "sys_enter_writev"),
+    call("socket_sends", "sys_enter_sendto"),
+    call("socket_sends", "sys_enter_sendmsg"),
+    call("socket_sends", "sys_enter_sendmmsg"),
     call("socket_read", "sys_exit_read"),
     call("socket_write", "sys_exit_write"),
     call("socket_recvfrom", "sys_exit_recvfrom"),

@@ -3,7 +3,8 @@
 //!
 //! In: reads, writes and ends of connections, through the cheapest of three doors. Out: captured exchanges,
 //! messages and ends of connections. The kernel side is the same behind every door: `pair.h` pairs what is
-//! asked with what is answered, `conn.h` keeps one connection, `ends.h` ends it.
+//! asked with what is answered, `place.h` says where in a trace that belongs, `conn.h` keeps one connection, `ends.h`
+//! ends it.
 
 mod decode;
 mod hooks;
@@ -15,7 +16,7 @@ use crate::config::ProbeConfig;
 use crate::tracers::wire::{
     SOCKET_IGNORED, SOCKET_MESSAGES, SOCKET_PAIRS, SocketSweeping, SocketVerdict,
 };
-use crate::tracers::{Door, Judge, Mode, Object, Sweep, Sweeping, Unit, object};
+use crate::tracers::{Door, Judge, Mode, Object, Sweep, Sweeping, Unit, lineage_sizes, object};
 
 /// The unit.
 pub const UNIT: Unit = Unit {
@@ -38,10 +39,12 @@ pub const UNIT: Unit = Unit {
 };
 
 fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
-    vec![
+    let own = vec![
         ("socket_conns", config.max_connections.max(1)),
         ("socket_events", config.ring_size.bytes()),
-    ]
+        ("vor_pairs", config.max_requests.max(1)),
+    ];
+    [own, lineage_sizes(config)].concat()
 }
 
 fn sweeping(what: &Sweeping) -> Vec<u8> {

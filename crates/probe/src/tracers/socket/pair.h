@@ -12,6 +12,7 @@
  */
 #pragma once
 #include "answer.h"
+#include "place.h"
 
 /* Flags of a receiving call that takes nothing from the stream: MSG_PEEK, MSG_ERRQUEUE. */
 #define NOT_DATA (0x2 | 0x2000)
@@ -45,8 +46,8 @@ static __always_inline void exchange_open(struct socket_conn *c, struct admitted
 }
 
 /* More of a request, or a new one. */
-static __always_inline void asked(struct socket_conn *c, struct admitted *who, const struct extent *x, __u64 done,
-                                  __u64 now)
+static __always_inline void asked(struct socket_conn *c, struct admitted *who, __u64 sk, const struct extent *x,
+                                  __u64 done, __u64 now)
 {
     struct socket_record *r = &c->record;
 
@@ -58,9 +59,11 @@ static __always_inline void asked(struct socket_conn *c, struct admitted *who, c
         conn_finish(c, SOCKET_ANSWERED);
     }
     bool late = c->state == ANSWERING; /* its answer was seen first */
+    bool first = c->state == IDLE;
 
-    if (c->state == IDLE) {
+    if (first) {
         exchange_open(c, who, now);
+        place_exchange(c, who, sk, c->asks, done);
         c->state = ASKING;
     }
     if (late) {
@@ -78,6 +81,12 @@ static __always_inline void asked(struct socket_conn *c, struct admitted *who, c
     r->request_cap += copied;
     r->request_len += done;
     r->request_end_ns = now;
+    if (c->http)
+        place_head(c);
+    if (c->served && is_crowded(c))
+        conn_leave(c);
+    else if (first && !is_crowded(c))
+        place_request(c, who);
     if (late && c->end > HTTP1_UNKNOWN && c->end != HTTP1_CLOSE)
         conn_finish(c, SOCKET_ANSWERED);
     else if (!c->http && !c->told && r->request_len > UNPROVEN_MAX)
@@ -85,8 +94,8 @@ static __always_inline void asked(struct socket_conn *c, struct admitted *who, c
 }
 
 /* More of an answer. */
-static __always_inline void answered(struct socket_conn *c, struct admitted *who, const struct extent *x, __u64 done,
-                                     __u64 now)
+static __always_inline void answered(struct socket_conn *c, struct admitted *who, __u64 sk, const struct extent *x,
+                                     __u64 done, __u64 now)
 {
     struct socket_record *r = &c->record;
 
@@ -106,6 +115,7 @@ static __always_inline void answered(struct socket_conn *c, struct admitted *who
             return;
         }
         exchange_open(c, who, now);
+        place_exchange(c, who, sk, !c->asks, done);
         r->response_start_ns = now;
         c->state = ANSWERING;
     } else if (c->state == ASKING) {
@@ -142,6 +152,7 @@ static __always_inline void message(struct socket_conn *c, struct admitted *who,
     r->flags = way == SENT ? r->flags | SOCKET_SENT : r->flags & ~SOCKET_SENT;
     r->request_cap = capture(c, r->request_at, SOCKET_BYTES, x, done);
     r->request_len = done;
+    place_message(c, who, way);
     conn_tell(c, SOCKET_MESSAGE, r->request_at + r->request_cap);
 }
 
@@ -155,15 +166,16 @@ __noinline int socket_data(struct admitted *who, const __u64 *at, __u32 way, con
     if (!sk)
         return 0;
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
-    bool fresh = !c;
 
-    if (fresh)
+    if (!c)
         c = conn_open((struct sock *)sk, way, done);
     if (!c || c->mode == SOCKET_IGNORED || !conn_lock(c))
         return 0;
     __u64 now = bpf_ktime_get_ns();
 
-    if (fresh) {
+    if (!c->used) {
+        c->used = 1;
+        c->asks = way;
         /* Joined midway, the first bytes may be an answer. */
         __u32 seen = capture(c, c->record.path_len, SOCKET_BYTES, x, done < 16 ? done : 16);
         if (starts_with(c, c->record.path_len, seen) == HTTP1_RESPONSE)
@@ -172,9 +184,10 @@ __noinline int socket_data(struct admitted *who, const __u64 *at, __u32 way, con
     if (c->mode == SOCKET_MESSAGES)
         message(c, who, way, x, done, now);
     else if (way == c->asks)
-        asked(c, who, x, done, now);
+        asked(c, who, sk, x, done, now);
     else
-        answered(c, who, x, done, now);
+        answered(c, who, sk, x, done, now);
+    c->passed[way & 1] += done;
     conn_unlock(c);
     return 0;
 }

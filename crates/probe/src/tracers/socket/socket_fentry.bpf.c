@@ -2,13 +2,41 @@
 /*
  * socket, door `fentry`: what programs say to each other, seen where the socket families' functions return.
  *
- * In     fexit of the stream functions of inet, inet6 and unix; fentry/unix_release; tp_btf/inet_sock_set_state
+ * In     fexit of the stream functions of inet, inet6 and unix, fentry of those that send; fentry/unix_release;
+ *        tp_btf/inet_sock_set_state
  * Out    socket_events   one socket_record per exchange
  * State  socket_conns    private; keyed by socket, deleted when it closes
  * Needs  kernel BTF, BPF trampolines (5.5), ring buffer (5.8), task storage (5.11), bpf_for_each_map_elem (5.13)
- * Cost   a process that is not observed: one look into task storage per call
+ * Cost   a process that is not observed: one look into task storage per call, two where it sends
  */
 #include "calls.h"
+
+/* Before the first byte leaves: the other end may be reading before the call returns. */
+static __always_inline int sending(struct socket *sock)
+{
+    struct admitted *who = admitted();
+    struct sock *sk = sock->sk;
+
+    return who ? socket_sending(who, (__u64 *)&sk) : 0;
+}
+
+SEC("fentry/inet_sendmsg")
+int BPF_PROG(socket_call4, struct socket *sock)
+{
+    return sending(sock);
+}
+
+SEC("fentry/inet6_sendmsg")
+int BPF_PROG(socket_call6, struct socket *sock)
+{
+    return sending(sock);
+}
+
+SEC("fentry/unix_stream_sendmsg")
+int BPF_PROG(socket_call_un, struct socket *sock)
+{
+    return sending(sock);
+}
 
 SEC("fexit/inet_sendmsg")
 int BPF_PROG(socket_sent4, struct socket *sock, struct msghdr *msg, size_t size, int ret)

@@ -27,22 +27,20 @@ struct {
 } socket_calls SEC(".maps");
 
 /* A return probe no longer has the arguments: they are kept from the call. */
-static __always_inline int enter(struct pt_regs *ctx, __u64 flags)
+static __always_inline struct call *enter(struct pt_regs *ctx, __u64 flags)
 {
-    if (!admitted())
-        return 0;
     struct call *call =
         bpf_task_storage_get(&socket_calls, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
     if (!call) {
         lost(LOST_CALL);
-        return 0;
+        return NULL;
     }
     call->sk = BPF_CORE_READ((struct socket *)PT_REGS_PARM1(ctx), sk);
     call->msg = (struct msghdr *)PT_REGS_PARM2(ctx);
     call->size = PT_REGS_PARM3(ctx);
     call->flags = flags;
-    return 0;
+    return call;
 }
 
 /* Takes the call that the current thread returns from, if its process is observed. */
@@ -90,13 +88,30 @@ static __always_inline int leave_moved(struct pt_regs *ctx, enum direction way)
 SEC("kprobe")
 int socket_call(struct pt_regs *ctx)
 {
-    return enter(ctx, 0);
+    if (admitted())
+        enter(ctx, 0);
+    return 0;
 }
 
 SEC("kprobe")
 int socket_call_got(struct pt_regs *ctx)
 {
-    return enter(ctx, PT_REGS_PARM4(ctx));
+    if (admitted())
+        enter(ctx, PT_REGS_PARM4(ctx));
+    return 0;
+}
+
+SEC("kprobe")
+int socket_call_out(struct pt_regs *ctx)
+{
+    struct admitted *who = admitted();
+    struct call *call = who ? enter(ctx, 0) : NULL;
+
+    if (!call)
+        return 0;
+    struct sock *sk = call->sk;
+
+    return socket_sending(who, (__u64 *)&sk);
 }
 
 SEC("kretprobe")

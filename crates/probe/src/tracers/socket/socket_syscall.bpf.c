@@ -2,11 +2,13 @@
 /*
  * socket, door `syscall`: what programs say to each other, seen where their system calls return.
  *
- * In     tracepoints sys_exit of the calls that move bytes, sys_enter_close, tp_btf/inet_sock_set_state
+ * In     tracepoints sys_exit of the calls that move bytes, sys_enter of those that send, sys_enter_close,
+ *        tp_btf/inet_sock_set_state
  * Out    socket_events   one socket_record per exchange
  * State  socket_conns    private; keyed by socket, deleted when it closes
  * Needs  kernel BTF, ring buffer (5.8), bpf_task_pt_regs (5.15), bpf_for_each_map_elem (5.13)
- * Cost   a process that is not observed: one look into task storage per call; io_uring is not seen here
+ * Cost   a process that is not observed: one look into task storage per call, two where it writes; io_uring is
+ *        not seen here
  */
 #include "ends.h"
 #include <lib/fd.h>
@@ -113,6 +115,16 @@ static __always_inline int messages(struct sys_exit *ctx, struct admitted *who, 
     if (ctx->ret > MESSAGES)
         lost(LOST_SEGMENTS);
     return 0;
+}
+
+/* write, writev, sendto, sendmsg, sendmmsg: before the first byte leaves */
+SEC("tracepoint/syscalls/sys_enter_write")
+int socket_sends(struct sys_enter *ctx)
+{
+    struct admitted *who = admitted();
+    struct sock *sk = who ? fd_sock(ctx->args[0]) : NULL;
+
+    return sk ? socket_sending(who, (__u64 *)&sk) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_read")

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* What crosses from the socket tracer to user space and back. */
 #pragma once
+#include <lib/trace.h>
 #include <lib/wire.h>
 
 /* How much of each direction is captured, and the room that both share. */
@@ -55,7 +56,8 @@ struct socket_record {
     __u64 response_end_ns;
     __u64 request_len;
     __u64 response_len;
-    __u8 local[16]; /* v4 is written as ::ffff:a.b.c.d */
+    struct trace_context place; /* in a trace; span 0: it has none */
+    __u8 local[16];             /* v4 is written as ::ffff:a.b.c.d */
     __u8 remote[16];
 };
 

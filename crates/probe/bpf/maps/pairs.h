@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * vor_pairs: where in a trace a call belongs whose other end may be observed too. Written by whoever sees the
+ * call before its first byte leaves; read by who sees it arrive on this host.
+ *
+ * The name of a call is the same at both ends, and nowhere else: for TCP, the initial sequence numbers of both
+ * directions and that of its first byte. Addresses are not part of it, so namespaces and address translation
+ * make no difference; what splices two connections into one (a proxy) gives each its own.
+ */
+#pragma once
+#include <lib/trace.h>
+
+struct pair_key {
+    __u64 ends; /* TCP: both initial sequence numbers, the caller's first; unix: the caller's socket */
+    __u32 at;   /* where in the caller's stream the call begins */
+    __u32 unix_socket;
+};
+
+#ifdef __bpf__
+#include <lib/lost.h>
+
+/* Rows go when the other end takes them, or when the call is over. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 16384); /* ebpf.max_requests */
+    __type(key, struct pair_key);
+    __type(value, struct trace_context);
+} vor_pairs SEC(".maps");
+
+static __always_inline void pair_put(const struct pair_key *key, const struct trace_context *c)
+{
+    if (bpf_map_update_elem(&vor_pairs, key, c, BPF_ANY))
+        count(COUNT_PAIRS_FULL);
+}
+
+/* Takes what the caller has put; false when it has not. */
+static __always_inline bool pair_take(const struct pair_key *key, struct trace_context *c)
+{
+    struct trace_context *found = bpf_map_lookup_elem(&vor_pairs, key);
+
+    if (!found)
+        return false;
+    *c = *found;
+    bpf_map_delete_elem(&vor_pairs, key);
+    return true;
+}
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* How vor begins to follow a connection, and what it asks the kernel about it. */
+#pragma once
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include "conn.h"
+
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
+
+static __always_inline void read_addresses(struct socket_record *r, struct sock *sk, __u16 family)
+{
+    r->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+    r->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+    if (family == AF_INET6) {
+        BPF_CORE_READ_INTO(&r->local, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+        BPF_CORE_READ_INTO(&r->remote, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+        return;
+    }
+    __be32 local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+    __be32 remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+
+    r->local[10] = r->local[11] = r->remote[10] = r->remote[11] = 0xff;
+    __builtin_memcpy(&r->local[12], &local, sizeof(local));
+    __builtin_memcpy(&r->remote[12], &remote, sizeof(remote));
+}
+
+/* One end of a unix connection is named as a rule: the listener's. The name leads the bytes. */
+static __always_inline void read_path(struct socket_conn *c, struct sock *sk)
+{
+    struct socket_record *r = &c->record;
+    struct unix_address *name = BPF_CORE_READ((struct unix_sock *)sk, addr);
+
+    if (name) {
+        r->flags |= SOCKET_PATH_LOCAL;
+    } else {
+        struct unix_sock *peer = (struct unix_sock *)BPF_CORE_READ((struct unix_sock *)sk, peer);
+
+        name = BPF_CORE_READ(peer, addr);
+    }
+    r->flags |= SOCKET_UNIX;
+    if (!name)
+        return;
+    /* The length counts the family in front of the path. */
+    __u32 len = BPF_CORE_READ(name, len) - sizeof(__u16);
+
+    if (len > SOCKET_PATH_MAX)
+        return;
+    bpf_probe_read_kernel(c->bytes, len, (void *)name + bpf_core_field_offset(name->name) + sizeof(__u16));
+    r->path_len = len;
+}
+
+/*
+ * Whether the operation at hand moved the first bytes the connection ever carried.
+ * The kernel's counts include the FIN and the SYN, hence the one to spare.
+ */
+static __always_inline bool first_bytes(struct sock *sk, enum direction way, __u64 done)
+{
+    struct tcp_sock *tcp = (struct tcp_sock *)sk;
+    __u64 received = BPF_CORE_READ(tcp, bytes_received);
+
+    if (way == SENT) {
+        __u32 unacked = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
+
+        return received == 0 && BPF_CORE_READ(tcp, bytes_acked) + unacked <= done + 1;
+    }
+    __u32 unread = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
+
+    return BPF_CORE_READ(tcp, bytes_sent) == 0 && received <= done + unread + 1;
+}
+
+/*
+ * Who opened a TCP connection, and its initial sequence numbers. The kernel keeps neither, but counts: what was
+ * acknowledged includes the SYN of the end that opened, what was sent does not.
+ */
+static __always_inline void read_origin(struct socket_conn *c, struct sock *sk)
+{
+    struct tcp_sock *tcp = (struct tcp_sock *)sk;
+    __u32 acked = BPF_CORE_READ(tcp, bytes_acked), snd_una = BPF_CORE_READ(tcp, snd_una);
+    __u32 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+    __u32 syn = acked + BPF_CORE_READ(tcp, snd_nxt) - snd_una - sent;
+
+    if (syn > 1)
+        return; /* counts that changed while they were read, or the end of the connection */
+    c->opened = syn ? OPENED_HERE : OPENED_THERE;
+    c->iss[SENT] = snd_una - acked + syn;
+    c->iss[RECEIVED] = BPF_CORE_READ(tcp, rcv_nxt) - (__u32)BPF_CORE_READ(tcp, bytes_received);
+}
+
+/* Begins to follow the connection of `sk`, or declines: not a stream between processes. */
+static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direction way, __u64 done)
+{
+    __u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+    __u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+    __u64 key = (__u64)sk;
+    __u32 zero = 0;
+
+    if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+        return NULL;
+    if (family == AF_UNIX) {
+        protocol = 0;
+    } else if ((family != AF_INET && family != AF_INET6) || (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)) {
+        return NULL;
+    }
+    struct socket_conn *c = bpf_map_lookup_elem(&socket_blank, &zero);
+
+    if (!c)
+        return NULL;
+    if (bpf_map_update_elem(&socket_conns, &key, c, BPF_NOEXIST)) {
+        c = bpf_map_lookup_elem(&socket_conns, &key);
+        if (!c)
+            lost(LOST_CONN_FULL);
+        return c; /* made by another thread at this moment */
+    }
+    c = bpf_map_lookup_elem(&socket_conns, &key);
+    if (!c)
+        return NULL;
+
+    struct socket_record *r = &c->record;
+
+    c->asks = way;
+    r->socket = key;
+    r->serial = __sync_fetch_and_add(&socket_serial, 1) + 1;
+    if (family == AF_UNIX) {
+        read_path(c, sk);
+        return c;
+    }
+    read_addresses(r, sk, family);
+    if (protocol == IPPROTO_TCP) {
+        read_origin(c, sk);
+        if (first_bytes(sk, way, done))
+            r->flags |= SOCKET_FROM_START;
+    }
+    return c;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * Where in a trace an exchange belongs, and what follows for those that work on it: docs/lineage.md.
+ *
+ * A call gets its place before its first byte leaves, so that its other end finds it in vor_pairs. A request
+ * that arrives gets its own when its first bytes are read, before the program sees them. What the message's own
+ * head says about the trace stands above both.
+ */
+#pragma once
+#include <pure/traceparent.h>
+#include "bytes.h"
+#include "open.h"
+
+#define TCP_ESTABLISHED 1
+
+/* The name that both ends have for a call whose first byte is the byte after `before` of those that passed. */
+static __always_inline bool pair_name(struct pair_key *key, const struct socket_conn *c, struct sock *sk, __u32 way,
+                                      __u64 before)
+{
+    __builtin_memset(key, 0, sizeof(*key));
+    if (c->record.flags & SOCKET_UNIX) {
+        key->ends = (__u64)(way == SENT ? sk : BPF_CORE_READ((struct unix_sock *)sk, peer));
+        key->at = c->passed[way & 1];
+        key->unix_socket = 1;
+        return key->ends;
+    }
+    if (c->opened == OPENED_UNKNOWN)
+        return false;
+    struct tcp_sock *tcp = (struct tcp_sock *)sk;
+    __u64 caller = c->iss[way & 1], other = c->iss[~way & 1];
+
+    key->ends = caller << 32 | other;
+    key->at = (way == SENT ? BPF_CORE_READ(tcp, write_seq) : BPF_CORE_READ(tcp, copied_seq)) - before;
+    return true;
+}
+
+/* The place of a call that `task` makes. */
+static __always_inline void place_for(struct trace_context *place, const struct task *task)
+{
+    if (request_of(task, place))
+        trace_descend(place);
+    else
+        trace_begin(place);
+}
+
+/* The place of a call that the current task makes, `before` bytes of which have left. */
+static __always_inline void place_call(struct socket_conn *c, const struct admitted *who, struct sock *sk, __u64 before)
+{
+    struct task task = current_task(who);
+
+    place_for(&c->next, &task);
+    c->placed = 1;
+    if (c->paired)
+        bpf_map_delete_elem(&vor_pairs, &c->pair); /* prepared, and never sent */
+    c->paired = pair_name(&c->pair, c, sk, SENT, before);
+    if (c->paired)
+        pair_put(&c->pair, &c->next);
+}
+
+/* An observed process is about to send: if that begins a call, the call gets its place. */
+__noinline int socket_sending(struct admitted *who, const __u64 *at)
+{
+    if (!who || !at)
+        return 0;
+    __u64 sk = *at;
+
+    if (!sk || BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+        return 0;
+    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
+
+    if (!c)
+        c = conn_open((struct sock *)sk, SENT, 0);
+    if (!c || c->mode != SOCKET_PAIRS || c->asks != SENT)
+        return 0;
+    /* More of a request, or an answer to wait for. */
+    if (c->state == ASKING || (c->state == ANSWERING && !c->record.request_len) || !conn_lock(c))
+        return 0;
+    place_call(c, who, (struct sock *)sk, 0);
+    conn_unlock(c);
+    return 0;
+}
+
+/* The open exchange, of which `done` bytes went `way`, gets its place. */
+static __noinline int place_exchange(struct socket_conn *c, struct admitted *who, __u64 at, __u32 way, __u64 done)
+{
+    struct sock *sk = (struct sock *)at;
+    struct trace_context *place = &c->record.place;
+
+    __builtin_memset(&c->asked, 0, sizeof(c->asked));
+    c->ask = HTTP1_CUT;
+    if (c->asks == SENT) {
+        if (!c->placed)
+            place_call(c, who, sk, way == SENT ? done : 0);
+        c->placed = 0;
+        *place = c->next;
+    } else if (way == RECEIVED && pair_name(&c->pair, c, sk, RECEIVED, done) && pair_take(&c->pair, place)) {
+        trace_descend(place);
+        place->method = PARENT_SOCKET_PAIR;
+    } else {
+        trace_begin(place);
+    }
+    return 0;
+}
+
+/* Whether what came is certainly a request: it says so, or comes from the end that opened the connection. */
+static __always_inline bool is_request(const struct socket_conn *c)
+{
+    if (c->asks != RECEIVED)
+        return false;
+    if (c->record.flags & SOCKET_UNIX)
+        return c->http || c->record.flags & SOCKET_PATH_LOCAL;
+    return c->http || c->opened == OPENED_THERE;
+}
+
+/* The current task has received the request of the open exchange. */
+static __noinline int place_request(struct socket_conn *c, struct admitted *who)
+{
+    struct task task = current_task(who);
+
+    if (is_request(c))
+        c->served = request_begin(&task, &c->record.place);
+    return 0;
+}
+
+/* One step of the search through the request's head; an enum http1_end. */
+__noinline int place_step(struct socket_conn *c)
+{
+    const __u8 *request = c ? bytes_at(c, c->record.request_at) : NULL;
+
+    if (!request)
+        return HTTP1_UNKNOWN;
+    return http1_step(&c->asked, request, c->record.request_cap, SOCKET_REQUEST_MAX, HTTP1_ASKS);
+}
+
+/* Reads the traceparent that was found in the request's head; 0 when it is none. */
+__noinline int place_read(const struct socket_conn *c, struct traceparent *t)
+{
+    const __u8 *value = c && t ? bytes_at(c, (__u64)c->record.request_at + c->asked.trace_at) : NULL;
+
+    return value ? traceparent_read(t, value) : 0;
+}
+
+/* Whether the task that makes this call passes on the header of the request it serves. */
+static __always_inline bool is_passed_on(const struct trace_context *call, const struct traceparent *t)
+{
+    __u64 parent = call->parent;
+    struct request_row *request = parent ? bpf_map_lookup_elem(&vor_requests, &parent) : NULL;
+
+    return request && request->context.heard == t->span;
+}
+
+/* What the head of the message says about its place. */
+static __always_inline void place_as_said(struct socket_conn *c, const struct traceparent *t)
+{
+    struct trace_context *place = &c->record.place;
+
+    place->heard = t->span;
+    if (c->asks == SENT && is_passed_on(place, t))
+        return;
+    place->trace[0] = t->trace[0];
+    place->trace[1] = t->trace[1];
+    place->flags = trace_flags(t->trace, true, t->flags);
+    /* The other end of this very call has the same head, and its span is nearer. */
+    if (place->method == PARENT_SOCKET_PAIR)
+        return;
+    place->parent = t->span;
+    place->method = PARENT_HEADER;
+}
+
+/* Looks on through the head of the open exchange's request. */
+static __noinline int place_head(struct socket_conn *c)
+{
+    struct traceparent t = {};
+
+    if (c->ask != HTTP1_CUT)
+        return 0;
+    bool said = c->asked.trace_at;
+    int end = HTTP1_MORE;
+
+    for (__u32 i = 0; i < HTTP1_STEPS && end == HTTP1_MORE; i++)
+        end = place_step(c);
+    c->ask = end == HTTP1_MORE ? HTTP1_UNKNOWN : end;
+    if (!said && c->asked.trace_at && place_read(c, &t)) {
+        place_as_said(c, &t);
+        if (c->served)
+            request_placed(&c->record.place);
+    }
+    return 0;
+}
+
+/*
+ * A message of a connection whose messages are sent in order: a call may begin with each that is sent. Which of
+ * those that are received begin a request, and which end one, only user space can tell.
+ */
+static __noinline int place_message(struct socket_conn *c, struct admitted *who, __u32 way)
+{
+    struct task task = current_task(who);
+
+    __builtin_memset(&c->record.place, 0, sizeof(c->record.place));
+    if (way == SENT && c->asks == SENT)
+        place_for(&c->record.place, &task);
+    return 0;
+}
+
+/* Whether more than one request came at once: then there is no telling which of them is worked at. */
+static __always_inline bool is_crowded(const struct socket_conn *c)
+{
+    return c->ask == HTTP1_LENGTH && c->record.request_len > c->asked.head_len + c->asked.body_len;
+}
