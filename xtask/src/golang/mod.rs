@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{exec, repo::Repo};
 
+pub(crate) mod matrix;
 pub(crate) mod offsets;
 mod rows;
 
-/// The last release of each minor version that is to be had as a package of PyPI.
+/// The last release of each minor version that is to be had from `PyPI`.
 pub(crate) const RELEASES: &[&str] =
     &["1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3"];
 /// A release of Debian 12, for the table only.

@@ -27,6 +27,9 @@ pub(super) fn table(list: &str, all: &[Measured]) -> Result<String> {
     }
     for (module, structs) in sections {
         let programs = of_module(module, all);
+        if programs.is_empty() {
+            continue;
+        }
         let versions: BTreeSet<Version> = programs.iter().map(|(version, _)| *version).collect();
         let versions: Vec<String> = versions.iter().map(Version::to_string).collect();
         write!(table, "[{module}]\nmeasured {}\n", versions.join(" "))?;
@@ -77,7 +80,7 @@ fn runs(offsets: &BTreeMap<Version, u32>, seen: &BTreeSet<Version>) -> String {
         let offset = offsets.get(version);
         if offset != last {
             let shown = offset.map_or("-".to_owned(), u32::to_string);
-            text += &format!(" {shown}@{version}");
+            let _ = write!(text, " {shown}@{version}");
         }
         last = offset;
     }

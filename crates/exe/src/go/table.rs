@@ -165,6 +165,28 @@ mod tests {
     }
 
     #[test]
+    fn every_line_of_the_embedded_table_is_understood_and_the_structs_of_the_runtime_are_there() {
+        let mut structs = HashSet::new();
+        for line in OFFSETS.lines() {
+            if let Some(versions) = line.strip_prefix("measured ") {
+                let read: Vec<Version> = versions.split(' ').map(|v| v.parse().unwrap()).collect();
+                assert!(read.is_sorted(), "{line}");
+            } else if let Some((field, runs)) =
+                line.strip_prefix(' ').and_then(|l| l.split_once(' '))
+            {
+                assert_eq!(runs_of(runs).len(), runs.split(' ').count(), "{field}");
+            } else if !line.starts_with(['#', '[']) {
+                structs.insert(line);
+            }
+        }
+        for of in
+            ["net/http.Request", "runtime.g", "runtime.hchan", "database/sql.DB", "crypto/tls.Conn"]
+        {
+            assert!(structs.contains(of), "{of}");
+        }
+    }
+
+    #[test]
     fn versions_that_were_measured_or_lie_between_equal_ones_are_known_and_others_assumed() {
         for (version, expected) in [
             ("v1.2.0", Offset::Known(32)),

@@ -14,6 +14,7 @@ func main() {
 	pipeline := client.TxPipeline()
 	pipeline.Incr(context.Background(), "a")
 	_, err := pipeline.Exec(context.Background())
-	client.Conn().Do(context.Background(), "GET", "a").Result()
+	client.Do(context.Background(), "GET", "a").Result()
+	client.Conn().Get(context.Background(), "a").Result()
 	println(err, client.Set(context.Background(), "a", 1, 0).Err(), client.Get(context.Background(), "a").Err())
 }
