@@ -37,6 +37,13 @@ pub struct KubernetesConfig {
     /// Watches pods of this node only: less load on the API server, and no names for pods elsewhere.
     #[config(default = false, env = "KUBE_META_RESTRICT_LOCAL_NODE")]
     pub meta_restrict_local_node: bool,
+    /// The shared cache (`vor kube-cache`) that is followed instead of the API server: `HOST:PORT`, or
+    /// `https://HOST:PORT` for TLS.
+    #[config(env = "KUBE_META_CACHE_ADDRESS")]
+    pub meta_cache_address: Option<String>,
+    /// Certificates in PEM that are trusted when the shared cache speaks TLS, beside those of this system.
+    #[config(env = "KUBE_META_CACHE_CERTIFICATE")]
+    pub meta_cache_certificate: Option<PathBuf>,
     /// The name of the node vor runs on. Not set: the API server is asked about the pod or node that is called like this
     /// host.
     #[config(env = "KUBE_NODE_NAME")]

@@ -9,6 +9,7 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use super::cache::AskError;
 use super::config::{Enable, KubernetesConfig};
 
 /// Where Kubernetes puts what a pod needs to reach it.
@@ -34,6 +35,9 @@ pub enum ConnectError {
          kubeconfig_path (KUBECONFIG): {0}"
     )]
     Nowhere(#[source] kube::config::InClusterError),
+    /// The settings of the shared cache do not make a connection.
+    #[error(transparent)]
+    Cache(#[from] AskError),
     /// The settings do not make a connection.
     #[error("attributes.kubernetes: cannot talk to the API server: {0}")]
     Client(#[source] kube::Error),
@@ -47,7 +51,11 @@ pub(super) fn is_on(config: &KubernetesConfig) -> bool {
     match config.enable {
         Enable::True => true,
         Enable::False => false,
-        Enable::Autodetect => kubeconfig(config).is_some() || Path::new(SERVICE_ACCOUNT).exists(),
+        Enable::Autodetect => {
+            config.meta_cache_address.is_some()
+                || kubeconfig(config).is_some()
+                || Path::new(SERVICE_ACCOUNT).exists()
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use vor_health::Board;
 
+use super::cache::Ask;
 use super::condition::Condition;
 use super::config::KubernetesConfig;
 use super::connect::{self, ConnectError};
@@ -52,6 +53,9 @@ impl Follow {
         if !connect::is_on(config) {
             return Ok(None);
         }
+        if let (Some(address), Scope::ThisNode) = (&config.meta_cache_address, scope) {
+            return Self::start_with_cache(config, address, board).map(Some);
+        }
         let store = Store::new(config.max_objects, Rules::new(config), board);
         let (stop, stopped) = oneshot::channel::<()>();
         let (connected, connects) = sync_channel(1);
@@ -70,10 +74,7 @@ impl Follow {
                 _ = stopped => {}
             }
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(ConnectError::Thread)?;
-        let thread = thread::Builder::new().name("vor-kube".to_owned());
-        thread.spawn(move || runtime.block_on(work)).map_err(ConnectError::Thread)?;
+        on_thread(work)?;
         match connects.recv() {
             Ok(Ok(())) => Ok(Some(Self { store, _stop: stop })),
             Ok(Err(error)) => Err(error),
@@ -81,11 +82,52 @@ impl Follow {
         }
     }
 
+    /// Follows the shared cache at `address`.
+    fn start_with_cache(
+        config: &KubernetesConfig,
+        address: &str,
+        board: &Arc<Board>,
+    ) -> Result<Self, ConnectError> {
+        let ask = Ask::new(config, address, board)?;
+        let store = Store::new(config.max_objects, Rules::new(config), board);
+        if let Some(node) = &config.node_name {
+            store.keep_in_full(node);
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let pause = Pause::new(config.reconnect_initial_interval.get());
+        let patience = config.informers_sync_timeout.get();
+        let (kinds, filled) = (config.kinds(), Arc::clone(&store));
+        let work = async move {
+            let work = async {
+                tokio::join!(
+                    ask.run(&filled, pause),
+                    complain(Arc::clone(&filled), kinds, patience),
+                    tidy(&filled),
+                )
+            };
+            tokio::select! {
+                _ = work => {}
+                _ = stopped => {}
+            }
+        };
+        on_thread(work)?;
+        Ok(Self { store, _stop: stop })
+    }
+
     /// What is known of it.
     #[must_use]
     pub fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store)
     }
+}
+
+/// Runs `work` on a thread of its own until it ends.
+fn on_thread(work: impl Future<Output = ()> + Send + 'static) -> Result<(), ConnectError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(ConnectError::Thread)?;
+    let thread = thread::Builder::new().name("vor-kube".to_owned());
+    thread.spawn(move || runtime.block_on(work)).map_err(ConnectError::Thread)?;
+    Ok(())
 }
 
 struct Follower {
@@ -120,11 +162,7 @@ impl Follower {
             }
         }
         tasks.spawn(complain(self.store.clone(), kinds, self.config.informers_sync_timeout.get()));
-        let mut tidy = tokio::time::interval(TIDY);
-        loop {
-            tidy.tick().await;
-            self.store.sweep(Instant::now());
-        }
+        tidy(&self.store).await;
     }
 
     fn watch<K>(&self, kind: Kind, fields: String, tasks: &mut JoinSet<()>)
@@ -168,6 +206,15 @@ impl Follower {
             );
         }
         None
+    }
+}
+
+/// Forgets what has been gone for long enough.
+async fn tidy(store: &Store) {
+    let mut tidy = tokio::time::interval(TIDY);
+    loop {
+        tidy.tick().await;
+        store.sweep(Instant::now());
     }
 }
 

@@ -4,6 +4,7 @@
 //! In: lists and watches of the API server. Out: a [`Store`] that answers at once. One thread of its own, so that a
 //! large listing holds up nobody.
 
+pub mod cache;
 mod condition;
 mod config;
 mod connect;

@@ -44,7 +44,7 @@ impl Pause {
         Self { first, next: first }
     }
 
-    const fn reset(&mut self) {
+    pub(super) const fn reset(&mut self) {
         self.next = self.first;
     }
 
