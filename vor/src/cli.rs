@@ -71,6 +71,11 @@ pub(crate) enum Command {
     /// The output is YAML and works as a settings file. The comment on each line says where its value
     /// comes from: default, file and line, variable or flag. Secrets are left out.
     Config(ConfigArgs),
+    /// Watch a Kubernetes cluster for many agents, so that each need not.
+    ///
+    /// Agents follow it when `attributes.kubernetes.meta_cache_address` (`VOR_KUBE_META_CACHE_ADDRESS`) names it. Its own
+    /// settings are under `kube_cache`; how it reaches the API server is set as for agents.
+    KubeCache(SettingsArgs),
     /// Print the completions for a shell.
     ///
     /// For bash: `vor completions bash > /etc/bash_completion.d/vor`

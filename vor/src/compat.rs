@@ -15,7 +15,7 @@ const fn key(path: &'static str, env: &'static str) -> Foreign {
 }
 
 /// The keys, in the order of their sections; Beyla's `BEYLA_OTEL_X` is `OTEL_EBPF_X` in OBI.
-pub(crate) const FOREIGN: [Foreign; 155] = [
+pub(crate) const FOREIGN: [Foreign; 150] = [
     key("log_level", "LOG_LEVEL"),
     key("enforce_sys_caps", "ENFORCE_SYS_CAPS"),
     key("executable_name", "EXECUTABLE_NAME"),
@@ -191,13 +191,8 @@ pub(crate) const FOREIGN: [Foreign; 155] = [
     key("jvm_runtime_metrics.*", ""),
     key("log_config", "LOG_CONFIG"),
     key("log_format", "LOG_FORMAT"),
-    key("(k8s-cache)", "K8S_CACHE_LOG_LEVEL"),
-    key("(k8s-cache)", "K8S_CACHE_PORT"),
-    key("(k8s-cache)", "K8S_CACHE_MAX_CONNECTIONS"),
     key("(k8s-cache)", "K8S_CACHE_PROFILE_PORT"),
     key("(k8s-cache)", "K8S_CACHE_INFORMER_RESYNC_PERIOD"),
-    key("(k8s-cache)", "K8S_CACHE_INTERNAL_METRICS_PROMETHEUS_PORT"),
-    key("(k8s-cache)", "K8S_CACHE_INTERNAL_METRICS_PROMETHEUS_PATH"),
 ];
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use tracing::level_filters::LevelFilter;
 use vor_config::{ConfigError, Duration, Loaded, PortSet, Sources};
 use vor_discover::{DiscoveryConfig, Glob, Regexp, ResourceAttributes};
-use vor_enrich::kube::KubernetesConfig;
+use vor_enrich::kube::{KubernetesConfig, cache::KubeCacheConfig};
 use vor_export::{
     otlp::{OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig},
     print::TracePrinter,
@@ -36,7 +36,7 @@ pub(crate) const FILE_VARIABLES: [&str; 3] =
 pub(crate) struct Config {
     /// How much vor says about itself on standard error: `error`, `warn`, `info`, `debug`, `trace` or
     /// `off`, in any case.
-    #[config(env = "LOG_LEVEL", default = "info")]
+    #[config(env = "LOG_LEVEL|K8S_CACHE_LOG_LEVEL", default = "info")]
     pub log_level: LogLevel,
     /// Ports whose programs are observed, such as `80,443,8000-8999`: each program that listens on one of
     /// them.
@@ -99,6 +99,9 @@ pub(crate) struct Config {
     /// Metrics of vor itself.
     #[config(nested)]
     pub internal_metrics: InternalMetricsConfig,
+    /// The shared cache of Kubernetes metadata.
+    #[config(nested)]
+    pub kube_cache: KubeCacheConfig,
 }
 
 /// What is said of services beside their names (`attributes`).

@@ -37,6 +37,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Exec(args) => return commands::exec::exec(&args),
         Command::Check(args) => return commands::check::check(&args, &mut out),
         Command::Config(args) => commands::config::run(&args, &mut out)?,
+        Command::KubeCache(settings) => commands::kube_cache::run(&settings)?,
         Command::Completions { shell } => commands::completions::completions(shell, &mut out)?,
         Command::Man => commands::completions::man(&mut out)?,
     }

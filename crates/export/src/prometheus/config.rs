@@ -64,10 +64,16 @@ pub enum InternalExporter {
 pub struct InternalPrometheusConfig {
     /// TCP port of the endpoint, on all addresses; may be that of `prometheus_export` under another path.
     /// 0: there is none.
-    #[config(default = 0, env = "INTERNAL_METRICS_PROMETHEUS_PORT")]
+    #[config(
+        default = 0,
+        env = "INTERNAL_METRICS_PROMETHEUS_PORT|K8S_CACHE_INTERNAL_METRICS_PROMETHEUS_PORT"
+    )]
     pub port: u16,
     /// Path of the endpoint.
-    #[config(default = "/internal/metrics", env = "INTERNAL_METRICS_PROMETHEUS_PATH")]
+    #[config(
+        default = "/internal/metrics",
+        env = "INTERNAL_METRICS_PROMETHEUS_PATH|K8S_CACHE_INTERNAL_METRICS_PROMETHEUS_PATH"
+    )]
     pub path: UrlPath,
 }
 
