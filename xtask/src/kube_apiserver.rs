@@ -56,6 +56,7 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
     let _server = start_server(&server, state.path(), &etcd_url, port)?;
     let url = format!("https://127.0.0.1:{port}");
     ready(&url, &state.path().join("kube-apiserver.log"))?;
+    accepted(repo, &url)?;
     let mut test = repo.program("cargo");
     test.args(["test", "--package", "vor-apiserver", "--test", "protocol"]);
     Ok(test.env("VOR_TEST_APISERVER", &url).status()?.success())
@@ -165,6 +166,46 @@ fn start(command: &mut Command, log: &Path) -> Result<Running> {
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let name = command.get_program().to_string_lossy().into_owned();
     Ok(Running(command.spawn().with_context(|| format!("starting {name}"))?))
+}
+
+/// Where objects of the kinds in our manifests are created.
+const PLACES: [(&str, &str); 9] = [
+    ("ClusterRole", "apis/rbac.authorization.k8s.io/v1/clusterroles"),
+    ("ClusterRoleBinding", "apis/rbac.authorization.k8s.io/v1/clusterrolebindings"),
+    ("ConfigMap", "api/v1/namespaces/observability/configmaps"),
+    ("DaemonSet", "apis/apps/v1/namespaces/observability/daemonsets"),
+    ("Deployment", "apis/apps/v1/namespaces/observability/deployments"),
+    ("Namespace", "api/v1/namespaces"),
+    ("PodDisruptionBudget", "apis/policy/v1/namespaces/observability/poddisruptionbudgets"),
+    ("Service", "api/v1/namespaces/observability/services"),
+    ("ServiceAccount", "api/v1/namespaces/observability/serviceaccounts"),
+];
+
+/// The server takes every object of deploy/kubernetes, without a field that it does not know.
+fn accepted(repo: &Repo, url: &str) -> Result<()> {
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: observability}\n";
+    create(url, namespace, "")?;
+    for file in ["vor.yaml", "vor-with-cache.yaml"] {
+        let text = repo.read(&Path::new("deploy/kubernetes").join(file))?;
+        for object in text.split("\n---\n").filter(|text| text.contains("\nkind: ")) {
+            create(url, object, "?dryRun=All&fieldValidation=Strict").context(file)?;
+        }
+        say(format_args!("the server accepts {file}"));
+    }
+    Ok(())
+}
+
+fn create(url: &str, object: &str, query: &str) -> Result<()> {
+    let kind = object.lines().find_map(|line| line.strip_prefix("kind: "));
+    let kind = kind.context("an object without a kind")?;
+    let place = PLACES.iter().find(|(known, _)| *known == kind);
+    let (_, place) = place.with_context(|| format!("no place for a {kind}"))?;
+    let mut curl = Command::new("curl");
+    curl.args(["-sk", "-X", "POST", "-w", "\n%{http_code}", "-H", "Authorization: Bearer admin"]);
+    curl.args(["-H", "Content-Type: application/yaml", "--data-binary", object]);
+    let answer = exec::text(curl.arg(format!("{url}/{place}{query}")))?;
+    ensure!(answer.ends_with("\n201"), "the server refuses a {kind}: {answer}");
+    Ok(())
 }
 
 fn ready(url: &str, log: &Path) -> Result<()> {

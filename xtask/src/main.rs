@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 
 mod bench;
+mod chart;
 mod ci;
 mod e2e;
 mod exec;
@@ -43,6 +44,8 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// The Helm chart: lint, render, validate; writes deploy/kubernetes
+    Chart,
     /// The tests of the Kubernetes protocol against the real API server, built on demand
     KubeApiserver,
     /// A command, or the smoke suite, on another kernel
@@ -85,6 +88,7 @@ fn dispatch(command: Command, repo: &Repo) -> anyhow::Result<bool> {
         Command::Fmt => ci::format(repo).map(|()| true),
         Command::Tidy => tidy::run(repo),
         Command::E2e { args } => e2e::run(repo, &args),
+        Command::Chart => chart::run(repo),
         Command::KubeApiserver => kube_apiserver::run(repo),
         Command::Vm(args) => vm::run(repo, &args),
         Command::GoMatrix(args) => golang::matrix::run(repo, &args),

@@ -4,10 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http_body_util::Limited;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams};
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use tower_http::map_response_body::MapResponseBodyLayer;
 
 use super::cache::AskError;
 use super::config::{Enable, KubernetesConfig};
@@ -17,6 +20,9 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/tok
 
 /// How long it may take to reach the server, and to hear something of it.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// The longest answer: a page of a list, or what one watch tells before it is resumed. The client has no bound of its own.
+const MAX_ANSWER: usize = 64 << 20;
 
 /// Why there is no way to an API server.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +77,9 @@ pub(super) async fn client(config: &KubernetesConfig) -> Result<Client, ConnectE
         None => Config::incluster().map_err(ConnectError::Nowhere)?,
     };
     way.connect_timeout = Some(CONNECT);
-    Client::try_from(way).map_err(ConnectError::Client)
+    let builder = ClientBuilder::try_from(way).map_err(ConnectError::Client)?;
+    let bound = MapResponseBodyLayer::new(|body| Limited::new(body, MAX_ANSWER));
+    Ok(builder.with_layer(&bound).build())
 }
 
 fn kubeconfig(config: &KubernetesConfig) -> Option<PathBuf> {
