@@ -49,7 +49,8 @@ fn units(folders: &[PathBuf]) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     for folder in folders {
         gather(folder, &mut files)?;
     }
-    files.sort();
+    // A header that others include comes by its own name first.
+    files.sort_by_key(|file| (file.components().count(), file.clone()));
     let ends_with = |end: &str| {
         let named = |file: &&PathBuf| file.to_string_lossy().ends_with(end);
         files.iter().filter(named).cloned().collect()

@@ -169,6 +169,7 @@ fn span(service: &Arc<Service>, random: &mut fastrand::Rng) -> Span {
             },
             families: &[],
             context: None,
+            handled: None,
             attrs,
         },
         service: Arc::clone(service),

@@ -105,6 +105,7 @@ pub(crate) fn answered(took: Duration, size: i64) -> Span {
             },
             families: FAMILIES,
             context: None,
+            handled: None,
             attrs: Attrs::new()
                 .with(HTTP_REQUEST_METHOD, "GET")
                 .with(HTTP_RESPONSE_STATUS_CODE, 200_i64)

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::net::{Connection, Side};
 use crate::process::ProcessKey;
+use crate::span::Done;
 use crate::time::{Interval, Mono};
 use crate::trace::TracePlace;
 
@@ -15,6 +16,8 @@ pub enum Captured {
     Exchange(Origin, Exchange),
     /// Bytes of one direction, of a connection whose messages are sent in order instead of in pairs.
     Message(Origin, Message),
+    /// A library of the program was seen at work, so there are no bytes to understand.
+    Operation(Origin, Box<Done>),
     /// The connection ended; nothing more will come of it.
     Closed(Origin),
     /// Something happened to a process.

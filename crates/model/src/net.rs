@@ -36,6 +36,16 @@ impl Endpoint {
         }
     }
 
+    /// Whether it says where: a unix socket may have no name, and what a library was seen to do may be known
+    /// without its connection.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        match self {
+            Self::Inet(at) => !at.ip().is_unspecified(),
+            Self::Unix(path) => !path.is_empty(),
+        }
+    }
+
     /// The address without the port: an IP address or a path.
     #[must_use]
     pub fn address(&self) -> String {

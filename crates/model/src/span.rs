@@ -9,7 +9,7 @@ use crate::capture::Origin;
 use crate::metric::Family;
 use crate::net::Side;
 use crate::service::Service;
-use crate::time::Interval;
+use crate::time::{Interval, Mono};
 use crate::trace::{SpanId, TraceContext, TraceId};
 
 /// What was done, in the words of the semantic conventions. Made by a protocol; nobody after it asks which one.
@@ -29,6 +29,8 @@ pub struct Operation {
     pub families: &'static [&'static Family],
     /// The context it arrived with, or was sent with by the program itself.
     pub context: Option<TraceContext>,
+    /// Of a server: when its handler began; what came before was waiting in a queue.
+    pub handled: Option<Mono>,
     /// Everything else.
     pub attrs: Attrs,
 }

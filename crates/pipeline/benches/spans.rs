@@ -97,6 +97,7 @@ impl Conversation for Cheap {
             headline,
             families: FAMILIES,
             context: None,
+            handled: None,
             attrs,
         };
         out.push(Done { time, operation });

@@ -88,6 +88,7 @@ pub(crate) fn operation(attrs: Attrs) -> Operation {
         },
         families: FAMILIES,
         context: None,
+        handled: None,
         attrs,
     }
 }

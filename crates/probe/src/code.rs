@@ -5,9 +5,12 @@
 //! of this file. It is made without the kernel, so it can be compared with a golden. [`crate::files`] keeps plans
 //! and attaches them as long as an observed process has the file mapped.
 
+use std::cell::OnceCell;
 use std::fs::File;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
+use vor_exe::go::{GoError, Program};
 use vor_exe::{Executable, FileKey};
 
 /// What a unit wants of programs' code.
@@ -17,6 +20,8 @@ pub struct Code {
     pub wants: fn(Part, &Path) -> bool,
     /// Where the unit's programs are to stand in a file. `None`: nowhere, the file is of another kind.
     pub plan: fn(&Binary<'_>) -> Result<Option<Plan>, PlanError>,
+    /// All programs that plans name.
+    pub programs: fn() -> Vec<&'static str>,
     /// The map that has [`Plan::facts`] under the file's number. `None`: the unit needs none.
     pub facts: Option<&'static str>,
 }
@@ -43,6 +48,29 @@ pub struct Binary<'a> {
     pub key: FileKey,
     /// What its headers tell.
     pub exe: &'a Executable,
+    /// What it tells as a Go program, once it was asked.
+    pub(crate) go: &'a OnceCell<Result<Program, GoError>>,
+}
+
+impl Binary<'_> {
+    /// A name of the open file that leads to exactly this file, whatever becomes of its path.
+    #[must_use]
+    pub fn itself(&self) -> PathBuf {
+        itself(self.file)
+    }
+
+    /// What it tells as a Go program; `read` is called at most once per file.
+    pub fn go(
+        &self,
+        read: impl FnOnce(&Path) -> Result<Program, GoError>,
+    ) -> Result<&Program, &GoError> {
+        self.go.get_or_init(|| read(&self.itself())).as_ref()
+    }
+}
+
+/// A name of an open file, as long as it is open.
+pub(crate) fn itself(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Where a unit's programs are to stand in a file.
@@ -52,6 +80,8 @@ pub struct Plan {
     pub places: Vec<Place>,
     /// What the programs must know of the file: a struct of the unit's `wire.h`.
     pub facts: Vec<u8>,
+    /// What the unit will not see of the file, for people.
+    pub without: Vec<String>,
 }
 
 /// One program at one place of a file.

@@ -11,9 +11,10 @@ use vor_health::{Board, Counter};
 
 use crate::object::{Loaded, ObjectError};
 use crate::tracers::wire::{
-    COUNT_EXCHANGES_DROPPED, COUNT_EXCHANGES_ENDED, COUNT_EXCHANGES_OPENED, COUNT_PAIRS_FULL,
-    COUNT_REQUESTS_FULL, COUNT_STRAY_BYTES, COUNT_TASKS_FULL, LOST_ADMIT, LOST_CALL,
-    LOST_CONN_BUSY, LOST_CONN_FULL, LOST_RING_FULL, LOST_SEGMENTS,
+    COUNT_EXCHANGES_CLAIMED, COUNT_EXCHANGES_DROPPED, COUNT_EXCHANGES_ENDED,
+    COUNT_EXCHANGES_OPENED, COUNT_PAIRS_FULL, COUNT_REQUESTS_FULL, COUNT_STRAY_BYTES,
+    COUNT_TASKS_FULL, LOST_ADMIT, LOST_CALL, LOST_CONN_BUSY, LOST_CONN_FULL, LOST_RING_FULL,
+    LOST_SEGMENTS,
 };
 
 /// The map that every object has.
@@ -65,7 +66,7 @@ pub const LOST: [Kept; 6] = [
 ];
 
 /// What else the kernel side counts.
-pub const COUNTED: [Kept; 7] = [
+pub const COUNTED: [Kept; 8] = [
     Kept {
         index: COUNT_EXCHANGES_OPENED,
         what: "exchanges.opened",
@@ -80,6 +81,11 @@ pub const COUNTED: [Kept; 7] = [
         index: COUNT_EXCHANGES_DROPPED,
         what: "exchanges.dropped",
         meaning: "exchanges that were open when user space decided about their connection",
+    },
+    Kept {
+        index: COUNT_EXCHANGES_CLAIMED,
+        what: "exchanges.claimed",
+        meaning: "exchanges that were open in `socket` when a library's unit took their connection over",
     },
     Kept {
         index: COUNT_STRAY_BYTES,

@@ -10,9 +10,8 @@
 
 mod mapped;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use vor_health::{Board, Counter, Verdict, count};
 use vor_model::ProcessKey;
 
 use crate::admit::pidfd;
-use crate::code::{Binary, Plan};
+use crate::code::{Binary, Plan, itself};
 use crate::config::ProbeConfig;
 use crate::running::AttachedCode;
 use crate::runtimes;
@@ -225,12 +224,17 @@ impl Files {
 
     fn plans(&self, mapped: &Mapped, exe: &Executable) -> Vec<(&'static Unit, Plan)> {
         let Mapped { part, path, file, key } = mapped;
-        let binary = Binary { part: *part, path, file, key: *key, exe };
+        let binary = Binary { part: *part, path, file, key: *key, exe, go: &OnceCell::new() };
         let mut plans = Vec::new();
         for unit in self.offered {
             let Some(code) = unit.code.filter(|code| (code.wants)(*part, path)) else { continue };
             match (code.plan)(&binary) {
-                Ok(Some(plan)) => plans.push((*unit, plan)),
+                Ok(Some(plan)) => {
+                    if !plan.without.is_empty() {
+                        degrade(&self.board, unit, path, &plan.without.join("; "));
+                    }
+                    plans.push((*unit, plan));
+                }
                 Ok(None) => {}
                 Err(error) => degrade(&self.board, unit, path, &error.to_string()),
             }
@@ -257,11 +261,6 @@ impl Files {
         self.counters.attached.set(count(attached));
         self.counters.processes.set(count(self.processes.len()));
     }
-}
-
-/// A name of an open file that leads to exactly this file, whatever becomes of its path.
-fn itself(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// A unit cannot do its work in one file.

@@ -19,6 +19,8 @@ use crate::tracers::{At, Need, Object, Unit};
 
 /// First letters of the names of maps that objects share.
 const SHARED: &str = "vor_";
+/// Maps of the unit `socket` that units of libraries share with it (`tracers/socket/claim.h`).
+const LENT: [&str; 3] = ["socket_conns", "socket_blank", "socket_events"];
 /// Lines of the verifier's log that go into an error.
 const LOG_LINES: usize = 6;
 
@@ -162,10 +164,14 @@ fn share(open: &mut OpenObject, shared: &Shared) -> Result<(), ObjectError> {
     Ok(())
 }
 
+fn is_shared(name: &str) -> bool {
+    name.starts_with(SHARED) || LENT.contains(&name)
+}
+
 fn remember(loaded: &libbpf_rs::Object, shared: &mut Shared) -> Result<(), ObjectError> {
     for map in loaded.maps() {
         let name = map.name().to_string_lossy().into_owned();
-        if !name.starts_with(SHARED) || shared.maps.contains_key(&name) {
+        if !is_shared(&name) || shared.maps.contains_key(&name) {
             continue;
         }
         let handle = MapHandle::try_from(&map)

@@ -39,12 +39,18 @@ fn every_name_in_a_unit_is_in_all_its_objects() {
             let programs: Vec<_> = open.progs().map(|program| program.name().to_owned()).collect();
             let maps: Vec<_> = open.maps().map(|map| map.name().to_owned()).collect();
             let sized = (unit.sizes)(&settings::defaults()).into_iter().map(|(map, _)| map);
-            for map in sized.chain(unit.ring).chain(["counters", "vor_admit"]) {
+            for map in sized
+                .chain(unit.ring)
+                .chain(unit.code.and_then(|code| code.facts))
+                .chain(["counters", "vor_admit"])
+            {
                 assert!(maps.iter().any(|name| name == map), "map {map} of {}", unit.name);
             }
             let ran = unit.sweep.iter().map(|sweep| sweep.program);
             let ran = ran.chain(unit.judge.iter().map(|judge| judge.program));
-            let named: Vec<_> = object.hooks.iter().map(|hook| hook.program).chain(ran).collect();
+            let code = unit.code.iter().flat_map(|code| (code.programs)());
+            let hooks = object.hooks.iter().map(|hook| hook.program);
+            let named: Vec<_> = hooks.chain(ran).chain(code).collect();
             for program in &named {
                 assert!(programs.iter().any(|name| name == program), "{program} of {}", unit.name);
             }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an HTTP operation is, whatever carried it: request and outcome → [`Operation`].
+//! What an HTTP operation is, whatever carried it and whoever saw it: request and outcome → [`Operation`].
 //!
 //! Follows the OpenTelemetry semantic conventions for HTTP, and Beyla where they leave a choice: the query of a
 //! URL is left out, and a server's address is the connection's, because a Host header is whatever a stranger
@@ -99,42 +99,60 @@ const fn size(name: &'static str, help: &'static str, of: Key) -> Family {
 
 /// What was asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
+pub struct Request {
     /// As sent.
-    pub(crate) method: Cow<'static, str>,
+    pub method: Cow<'static, str>,
     /// Of what.
-    pub(crate) target: Target,
+    pub target: Target,
     /// `1.0`, `1.1`, …; empty when it was not seen.
-    pub(crate) version: &'static str,
+    pub version: &'static str,
     /// Bytes of the body, when known.
-    pub(crate) body: Option<u64>,
+    pub body: Option<u64>,
+    /// The server's pattern that it matched, such as `/items/{id}`, when known.
+    pub route: Option<Arc<str>>,
     /// The trace it carries.
-    pub(crate) context: Option<TraceContext>,
+    pub context: Option<TraceContext>,
 }
 
 /// Where a request goes.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
+pub struct Target {
     /// `http` or `https`.
-    pub(crate) scheme: &'static str,
+    pub scheme: &'static str,
     /// Named by the request; the connection knows an address too.
-    pub(crate) authority: Option<Authority>,
+    pub authority: Option<Authority>,
     /// Percent-encoded as sent, without the query. Of CONNECT: the authority.
-    pub(crate) path: Arc<str>,
+    pub path: Arc<str>,
+}
+
+impl Target {
+    /// Of a request target in origin form, whose query is left out.
+    #[must_use]
+    pub fn new(scheme: &'static str, authority: Option<Authority>, path: &[u8]) -> Self {
+        Self { scheme, authority, path: String::from_utf8_lossy(without_query(path)).into() }
+    }
+}
+
+/// The part of a target in front of its query.
+pub(crate) fn without_query(target: &[u8]) -> &[u8] {
+    match target.split(|byte| matches!(byte, b'?' | b'#')).next() {
+        None | Some(b"") => b"/",
+        Some(path) => path,
+    }
 }
 
 /// Host and port as a request names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Authority {
+pub struct Authority {
     /// Name or address; IPv6 without brackets.
-    pub(crate) host: Arc<str>,
+    pub host: Arc<str>,
     /// The port, when named.
-    pub(crate) port: Option<u16>,
+    pub port: Option<u16>,
 }
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// With this status and a body of so many bytes, when known.
     Answered(u16, Option<u64>),
     /// Without an answer in the configured time.
@@ -145,7 +163,8 @@ pub(crate) enum Outcome {
 
 /// Methods of RFC 9110 and RFC 5789, and QUERY (draft-ietf-httpbis-safe-method-w-body): those that the semantic
 /// conventions call known. Names are case-sensitive.
-pub(crate) fn known_method(method: &[u8]) -> Option<&'static str> {
+#[must_use]
+pub fn known_method(method: &[u8]) -> Option<&'static str> {
     Some(match method {
         b"GET" => "GET",
         b"POST" => "POST",
@@ -163,7 +182,8 @@ pub(crate) fn known_method(method: &[u8]) -> Option<&'static str> {
 
 impl Authority {
     /// Reads `host`, `host:port` or `[address]:port` (RFC 3986, section 3.2), without user information.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let bytes = memchr::memrchr(b'@', bytes)
             .and_then(|at| bytes.get(at..)?.split_first())
             .map_or(bytes, |(_, after)| after);
@@ -206,7 +226,8 @@ impl Request {
     }
 
     /// The operation that this request was for the process on `side`.
-    pub(crate) fn operation(self, side: Side, outcome: Outcome) -> Operation {
+    #[must_use]
+    pub fn operation(self, side: Side, outcome: Outcome) -> Operation {
         let code = match outcome {
             Outcome::Answered(code, _) => code,
             Outcome::TimedOut => REQUEST_TIMEOUT,
@@ -229,11 +250,12 @@ impl Request {
         Operation {
             protocol: "http",
             kind: side.into(),
-            name: known.unwrap_or("HTTP").into(),
+            name: name(known, self.route.as_deref()),
             status,
             headline,
             families,
             context: self.context,
+            handled: None,
             attrs,
         }
     }
@@ -261,6 +283,9 @@ impl Request {
             Side::Server | Side::Client => {}
         }
         attrs.set(URL_SCHEME, self.target.scheme);
+        if let Some(route) = &self.route {
+            attrs.set(HTTP_ROUTE, Arc::clone(route));
+        }
         if side == Side::Client
             && let Some(Authority { host, port }) = &self.target.authority
         {
@@ -283,6 +308,12 @@ impl Request {
         }
         attrs
     }
+}
+
+/// Method and route, as far as both are known words.
+fn name(method: Option<&'static str>, route: Option<&str>) -> Cow<'static, str> {
+    let method = method.unwrap_or("HTTP");
+    route.map_or(Cow::Borrowed(method), |route| format!("{method} {route}").into())
 }
 
 /// RFC 9110, section 4.2.

@@ -6,7 +6,7 @@
 
 pub mod claim;
 pub mod cursor;
-mod http;
+pub mod http;
 mod http1;
 
 use vor_model::{Connection, Done, Exchange, Family, Interval, Message, Side};

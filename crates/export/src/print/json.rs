@@ -70,8 +70,10 @@ impl Serialize for Object<'_> {
         put("end", &end)?;
         put("duration", &took)?;
         put("durationUSec", &took_micros)?;
-        put("handlerDuration", &took)?;
-        put("handlerDurationUSec", &took_micros)?;
+        let began = span.operation.handled.unwrap_or(span.time.start);
+        let handling = span.time.end.since(began);
+        put("handlerDuration", &GoDuration(handling).to_string())?;
+        put("handlerDurationUSec", &handling.as_micros().to_string())?;
         map.serialize_entry("attributes", &Attributes(span))?;
         let mut put = |name: &str, value: &str| map.serialize_entry(name, value);
         put("service", &service.name)?;

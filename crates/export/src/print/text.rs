@@ -67,7 +67,12 @@ pub(super) fn write(
     let _ = write!(to, "{}", GoDuration(span.time.duration()));
     let took = took..to.len();
     text("[", to);
-    to.extend_from_within(took);
+    match span.operation.handled {
+        Some(handled) => {
+            let _ = write!(to, "{}", GoDuration(span.time.end.since(handled)));
+        }
+        None => to.extend_from_within(took),
+    }
     for word in ["]) ", headline.label, " ", paint(if bad { RED } else { GREEN })] {
         text(word, to);
     }

@@ -140,6 +140,7 @@ impl Assemble {
             match captured {
                 Captured::Exchange(origin, exchange) => self.exchange(origin, &exchange, now, out),
                 Captured::Message(origin, message) => self.message(origin, &message, now, out),
+                Captured::Operation(origin, done) => self.operation(origin, *done, now, out),
                 Captured::Closed(origin) => self.close(origin, now, out),
                 // The life of processes is discovery's business.
                 Captured::Life(_) => {}
@@ -233,6 +234,14 @@ impl Assemble {
         }
     }
 
+    /// What a library was seen to do: nobody has to read anything.
+    fn operation(&mut self, origin: Origin, mut done: Done, now: Mono, out: &mut Vec<Span>) {
+        self.counters.records.inc();
+        self.counters.taken.inc();
+        Talk::new(&origin.conn, origin.side).complete(&origin, &mut done);
+        self.name(origin, done, now, out);
+    }
+
     fn close(&mut self, origin: Origin, now: Mono, out: &mut Vec<Span>) {
         let id = origin.conn.id;
         let Some(talk) = self.talks.get_mut(&id) else { return };
@@ -252,26 +261,30 @@ impl Assemble {
         }
         origin.side = side;
         let mut all = std::mem::take(&mut self.done);
-        let named = self.services.get(origin.process, now);
         for mut done in all.drain(..) {
             let mut origin = Origin { place: None, ..origin.clone() };
             if let Some(talk) = self.talks.peek_mut(&origin.conn.id) {
                 talk.complete(&origin, &mut done);
                 origin.place = talk.places.take(done.time.start);
             }
-            let room = self.waiting.len() < self.max_waiting;
-            match &named {
-                // A name that is not the best is better than none.
-                Some(named) if !(named.awaited && room) => {
-                    self.publish(origin, done, Arc::clone(&named.service), out);
-                }
-                Some(_) | None if room => {
-                    self.waiting.push_back(Waiting { since: now, origin, done });
-                }
-                Some(_) | None => self.counters.unknown.inc(),
-            }
+            self.name(origin, done, now, out);
         }
         self.done = all;
+    }
+
+    /// Publishes an operation, or lets it wait for the name of its process.
+    fn name(&mut self, origin: Origin, done: Done, now: Mono, out: &mut Vec<Span>) {
+        let room = self.waiting.len() < self.max_waiting;
+        match self.services.get(origin.process, now) {
+            // A name that is not the best is better than none.
+            Some(named) if !(named.awaited && room) => {
+                self.publish(origin, done, named.service, out);
+            }
+            Some(_) | None if room => {
+                self.waiting.push_back(Waiting { since: now, origin, done });
+            }
+            Some(_) | None => self.counters.unknown.inc(),
+        }
     }
 
     fn publish(&mut self, origin: Origin, done: Done, service: Arc<Service>, out: &mut Vec<Span>) {

@@ -36,7 +36,7 @@ pub(super) enum State {
 impl Talk {
     pub(super) fn new(conn: &Connection, side: Side) -> Self {
         let address = |end: &vor_model::Endpoint| {
-            Some(end.address()).filter(|address| !address.is_empty()).map(Value::from)
+            Some(end.address()).filter(|_| end.is_known()).map(Value::from)
         };
         let (client, server) = (address(conn.client(side)), address(conn.server(side)));
         Self {

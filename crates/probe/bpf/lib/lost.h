@@ -15,13 +15,14 @@
 
 #define COUNT_EXCHANGES_OPENED 6
 #define COUNT_EXCHANGES_ENDED 7
-#define COUNT_EXCHANGES_DROPPED 8 /* open when user space decided about the connection */
-#define COUNT_STRAY_BYTES 9       /* operations whose bytes belong to no exchange */
-#define COUNT_TASKS_FULL 10       /* tasks whose request could not be noted */
-#define COUNT_REQUESTS_FULL 11    /* requests whose calls will not be linked to them */
-#define COUNT_PAIRS_FULL 12       /* calls whose other end will not be linked to them */
+#define COUNT_EXCHANGES_DROPPED 8  /* open when user space decided about the connection */
+#define COUNT_STRAY_BYTES 9        /* operations whose bytes belong to no exchange */
+#define COUNT_TASKS_FULL 10        /* tasks whose request could not be noted */
+#define COUNT_REQUESTS_FULL 11     /* requests whose calls will not be linked to them */
+#define COUNT_PAIRS_FULL 12        /* calls whose other end will not be linked to them */
+#define COUNT_EXCHANGES_CLAIMED 13 /* of the unit `socket`, left to the unit of a library */
 
-#define COUNTERS 13
+#define COUNTERS 14
 
 #ifdef __bpf__
 #include <kernel.h>

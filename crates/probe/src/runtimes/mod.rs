@@ -3,7 +3,9 @@
 //!
 //! They are brought into the kernel when the first file that they have a plan for is run by an observed process.
 
+pub mod go;
+
 use crate::tracers::Unit;
 
 /// All of them, in the order in which files are offered to them.
-pub const ALL: &[&Unit] = &[];
+pub const ALL: &[&Unit] = &[&go::http::UNIT];

@@ -9,7 +9,7 @@ use vor_model::TraceContext;
 
 use super::body::Body;
 use crate::cursor::{Cursor, count};
-use crate::http::{Authority, Request, Target, default_port, known_method};
+use crate::http::{Authority, Request, Target, default_port, known_method, without_query};
 use crate::{Claim, Unreadable};
 
 /// Longest method that is taken for one.
@@ -202,6 +202,7 @@ pub(super) fn request(bytes: &[u8]) -> Result<Head<Request>, Unreadable> {
             Body::Chunked(_) => Some(0),
             Body::Unknown => fields.declared(),
         },
+        route: None,
         context: fields.traceparent.and_then(TraceContext::from_traceparent),
     };
     Ok(Head { says, body, len: count(bytes) - count(cursor.rest()), whole: fields.whole })
@@ -236,13 +237,6 @@ fn absolute(target: &[u8]) -> Option<(&'static str, &[u8])> {
         scheme if scheme.eq_ignore_ascii_case(b"http") => Some(("http", rest)),
         scheme if scheme.eq_ignore_ascii_case(b"https") => Some(("https", rest)),
         _ => None,
-    }
-}
-
-fn without_query(target: &[u8]) -> &[u8] {
-    match target.split(|byte| matches!(byte, b'?' | b'#')).next() {
-        None | Some(b"") => b"/",
-        Some(path) => path,
     }
 }
 

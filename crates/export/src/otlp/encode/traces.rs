@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as ProtoSpan, Status};
-use vor_model::{Clock, Kind, Service, Span};
+use vor_model::{Clock, Interval, Kind, Service, Span, SpanId};
 
 use super::{About, attributes};
 
@@ -21,9 +21,13 @@ pub(in crate::otlp) fn traces(
     for span in spans {
         let known = services.iter_mut().rev();
         let known = known.into_iter().find(|(service, _)| Arc::ptr_eq(service, &span.service));
-        match known {
-            Some((_, of_service)) => of_service.push(encoded(span, clock)),
-            None => services.push((&span.service, vec![encoded(span, clock)])),
+        let (encoded, parts) = (encoded(span, clock), parts(span, clock));
+        if let Some((_, of_service)) = known {
+            of_service.push(encoded);
+            of_service.extend(parts);
+        } else {
+            let of_service = std::iter::once(encoded).chain(parts).collect();
+            services.push((&span.service, of_service));
         }
     }
     let resource_spans = services.into_iter().map(|(service, spans)| ResourceSpans {
@@ -53,6 +57,37 @@ fn encoded(span: &Span, clock: &Clock) -> ProtoSpan {
         status: Some(status(&operation.status)),
         ..ProtoSpan::default()
     }
+}
+
+/// What a server's request went through, as children of its span: the wait for its handler, and the handler.
+fn parts(span: &Span, clock: &Clock) -> impl Iterator<Item = ProtoSpan> + use<> {
+    let part = |name: &str, mark: u8, time: Interval| ProtoSpan {
+        trace_id: span.trace.0.to_vec(),
+        span_id: part_id(span.id, mark).to_vec(),
+        parent_span_id: span.id.0.to_vec(),
+        flags: span.flags.into(),
+        name: name.to_owned(),
+        kind: SpanKind::Internal.into(),
+        start_time_unix_nano: clock.unix_nanos(time.start),
+        end_time_unix_nano: clock.unix_nanos(time.end),
+        ..ProtoSpan::default()
+    };
+    let Interval { start, end } = span.time;
+    let parts = span.operation.handled.map(|handled| {
+        let queue = Interval { start, end: handled };
+        let processing = Interval { start: handled, end };
+        [part("in queue", 1, queue), part("processing", 2, processing)]
+    });
+    parts.into_iter().flatten()
+}
+
+/// An id that follows from the span's, so that a request that is sent again is the same.
+fn part_id(SpanId(mut id): SpanId, mark: u8) -> [u8; 8] {
+    id.rotate_left(3);
+    if let Some(last) = id.last_mut() {
+        *last ^= mark;
+    }
+    id
 }
 
 fn kind(kind: Kind) -> SpanKind {

@@ -38,18 +38,22 @@ enum conn_opened {
 
 struct socket_conn {
     __u32 lock;
-    __u8 mode;       /* SOCKET_PAIRS, … */
-    __u8 asks;       /* the direction that requests take */
-    __u8 state;      /* enum conn_state */
-    __u8 end;        /* enum http1_end of the answer */
-    __u8 http;       /* HTTP/1 was seen on it */
-    __u8 told;       /* user space has heard of it */
-    __u8 used;       /* bytes have passed */
-    __u8 placed;     /* `next` is the place of the request that is about to be sent */
-    __u8 served;     /* a task serves the open exchange */
-    __u8 paired;     /* the open exchange, or the next, is in vor_pairs as `pair` */
-    __u8 opened;     /* enum conn_opened */
-    __u8 ask;        /* enum http1_end of the request's head */
+    __u8 mode;      /* SOCKET_PAIRS, … */
+    __u8 asks;      /* the direction that requests take */
+    __u8 state;     /* enum conn_state */
+    __u8 end;       /* enum http1_end of the answer */
+    __u8 http;      /* HTTP/1 was seen on it */
+    __u8 told;      /* user space has heard of it */
+    __u8 used;      /* bytes have passed */
+    __u8 placed;    /* `next` is the place of the request that is about to be sent */
+    __u8 served;    /* a task serves the open exchange */
+    __u8 paired;    /* the open exchange, or the next, is in vor_pairs as `pair` */
+    __u8 opened;    /* enum conn_opened */
+    __u8 ask;       /* enum http1_end of the request's head */
+    __u8 claimed;   /* a library's unit reads it; see claim.h */
+    __u8 owned;     /* that unit tells the open exchange */
+    __u8 owns_next; /* and the one that is about to be sent, whose place is `next` */
+    __u8 _pad[5];
     __u32 iss[2];    /* TCP: first sequence number each way, by enum direction */
     __u64 passed[2]; /* bytes each way since the first that was seen */
     struct pair_key pair;
@@ -160,6 +164,10 @@ static __always_inline void conn_finish(struct socket_conn *c, __u8 ending)
     r->ending = ending;
     c->state = IDLE;
     conn_leave(c);
+    if (c->owned) {
+        count(COUNT_EXCHANGES_CLAIMED);
+        return;
+    }
     conn_tell(c, SOCKET_EXCHANGE, used);
     count(COUNT_EXCHANGES_ENDED);
 }

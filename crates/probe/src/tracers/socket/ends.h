@@ -67,7 +67,7 @@ int socket_judge(struct socket_verdict *v)
     __u64 key = v->socket;
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
 
-    if (!c || c->record.serial != v->serial || !conn_lock(c))
+    if (!c || c->record.serial != v->serial || c->claimed || !conn_lock(c))
         return 0;
     if (c->state != IDLE) {
         c->state = IDLE;

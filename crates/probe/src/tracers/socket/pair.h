@@ -41,6 +41,7 @@ static __always_inline void exchange_open(struct socket_conn *c, struct admitted
     __builtin_memset(&c->scan, 0, sizeof(c->scan));
     c->end = HTTP1_CUT;
     c->tail = 0;
+    c->owned = 0;
     __sync_fetch_and_add(&who->exchanges, 1);
     count(COUNT_EXCHANGES_OPENED);
 }

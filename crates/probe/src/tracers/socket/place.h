@@ -9,39 +9,9 @@
 #pragma once
 #include <pure/traceparent.h>
 #include "bytes.h"
-#include "open.h"
+#include "next.h"
 
 #define TCP_ESTABLISHED 1
-
-/* The name that both ends have for a call whose first byte is the byte after `before` of those that passed. */
-static __always_inline bool pair_name(struct pair_key *key, const struct socket_conn *c, struct sock *sk, __u32 way,
-                                      __u64 before)
-{
-    __builtin_memset(key, 0, sizeof(*key));
-    if (c->record.flags & SOCKET_UNIX) {
-        key->ends = (__u64)(way == SENT ? sk : BPF_CORE_READ((struct unix_sock *)sk, peer));
-        key->at = c->passed[way & 1];
-        key->unix_socket = 1;
-        return key->ends;
-    }
-    if (c->opened == OPENED_UNKNOWN)
-        return false;
-    struct tcp_sock *tcp = (struct tcp_sock *)sk;
-    __u64 caller = c->iss[way & 1], other = c->iss[~way & 1];
-
-    key->ends = caller << 32 | other;
-    key->at = (way == SENT ? BPF_CORE_READ(tcp, write_seq) : BPF_CORE_READ(tcp, copied_seq)) - before;
-    return true;
-}
-
-/* The place of a call that `task` makes. */
-static __always_inline void place_for(struct trace_context *place, const struct task *task)
-{
-    if (request_of(task, place))
-        trace_descend(place);
-    else
-        trace_begin(place);
-}
 
 /* The place of a call that the current task makes, `before` bytes of which have left. */
 static __always_inline void place_call(struct socket_conn *c, const struct admitted *who, struct sock *sk, __u64 before)
@@ -49,12 +19,7 @@ static __always_inline void place_call(struct socket_conn *c, const struct admit
     struct task task = current_task(who);
 
     place_for(&c->next, &task);
-    c->placed = 1;
-    if (c->paired)
-        bpf_map_delete_elem(&vor_pairs, &c->pair); /* prepared, and never sent */
-    c->paired = pair_name(&c->pair, c, sk, SENT, before);
-    if (c->paired)
-        pair_put(&c->pair, &c->next);
+    place_next(c, sk, before);
 }
 
 /* An observed process is about to send: if that begins a call, the call gets its place. */
@@ -70,7 +35,7 @@ __noinline int socket_sending(struct admitted *who, const __u64 *at)
 
     if (!c)
         c = conn_open((struct sock *)sk, SENT, 0);
-    if (!c || c->mode != SOCKET_PAIRS || c->asks != SENT)
+    if (!c || c->mode != SOCKET_PAIRS || c->asks != SENT || c->owns_next)
         return 0;
     /* More of a request, or an answer to wait for. */
     if (c->state == ASKING || (c->state == ANSWERING && !c->record.request_len) || !conn_lock(c))
@@ -92,6 +57,8 @@ static __noinline int place_exchange(struct socket_conn *c, struct admitted *who
         if (!c->placed)
             place_call(c, who, sk, way == SENT ? done : 0);
         c->placed = 0;
+        c->owned = c->owns_next;
+        c->owns_next = 0;
         *place = c->next;
     } else if (way == RECEIVED && pair_name(&c->pair, c, sk, RECEIVED, done) && pair_take(&c->pair, place)) {
         trace_descend(place);

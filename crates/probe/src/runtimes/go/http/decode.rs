@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `struct go_http_record` → [`Captured::Operation`].
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use vor_model::{Captured, Done, Mono, Side};
+use vor_protocol::http::{Authority, Outcome, Request, Target, known_method};
+use zerocopy::FromBytes;
+
+use super::super::call::{origin, text};
+use crate::tracers::DecodeError;
+use crate::tracers::wire::{GO_LEFT, GoHttpRecord};
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
+    let (record, _) = GoHttpRecord::read_from_prefix(bytes)
+        .map_err(|_| DecodeError::Short { len: bytes.len(), expected: "go_http_record" })?;
+    if record.major == 0 || record.major > 3 {
+        return Err(DecodeError::Value {
+            field: "go_http_record.major",
+            value: record.major.into(),
+        });
+    }
+    if record.status != 0 && !(100..1000).contains(&record.status) {
+        return Err(DecodeError::Value {
+            field: "go_http_record.status",
+            value: record.status.into(),
+        });
+    }
+    let origin = origin(&record.call)?;
+    let size = |size: i64| u64::try_from(size).ok();
+    let left = u32::from(record.call.ending) == GO_LEFT;
+    let outcome = match record.status {
+        0 => Outcome::Closed,
+        _ if left => Outcome::Closed,
+        status => Outcome::Answered(status, size(record.response_size)),
+    };
+    let mut operation = request(&record, origin.side).operation(origin.side, outcome);
+    if origin.side == Side::Server && record.call.handled_ns != 0 {
+        operation.handled = Some(Mono(record.call.handled_ns));
+    }
+    let done = Done { time: origin.time, operation };
+    Ok(Captured::Operation(origin, Box::new(done)))
+}
+
+fn request(record: &GoHttpRecord, side: Side) -> Request {
+    let method = text(&record.method, record.method_len);
+    // An empty method of a client means GET (net/http.Request).
+    let method = if method.is_empty() { b"GET" } else { method };
+    let target = text(&record.target, record.target_len);
+    let scheme = if record.tls == 0 { "http" } else { "https" };
+    let authority = Authority::read(text(&record.host, record.host_len));
+    let path = match side {
+        Side::Client => escaped(target, record.escaped != 0),
+        Side::Server => String::from_utf8_lossy(target).into_owned(),
+    };
+    let target = Target::new(scheme, authority, path.as_bytes());
+    Request {
+        method: known_method(method)
+            .map_or_else(|| String::from_utf8_lossy(method).into_owned().into(), Into::into),
+        target,
+        version: version(record),
+        body: u64::try_from(record.request_size).ok(),
+        route: route(text(&record.route, record.route_len)),
+        context: None,
+    }
+}
+
+fn version(record: &GoHttpRecord) -> &'static str {
+    match (record.major, record.minor) {
+        (1, 0) => "1.0",
+        (1, _) => "1.1",
+        (2, _) => "2",
+        _ => "",
+    }
+}
+
+/// The path of a pattern `[METHOD ][HOST]/PATH` (net/http.ServeMux).
+fn route(pattern: &[u8]) -> Option<Arc<str>> {
+    let path = pattern.get(pattern.iter().position(|byte| *byte == b'/')?..)?;
+    Some(String::from_utf8_lossy(path).into())
+}
+
+/// A path as it is sent: Go keeps it decoded, and escaped only where that would not give the same
+/// (net/url.URL.EscapedPath).
+fn escaped(path: &[u8], already: bool) -> String {
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || b"-_.~$&+,/:;=@!'()*".contains(&byte)
+            || already && b"%[]".contains(&byte)
+    };
+    path.iter().fold(String::with_capacity(path.len()), |mut escaped, byte| {
+        if plain(*byte) {
+            escaped.push(char::from(*byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+        escaped
+    })
+}

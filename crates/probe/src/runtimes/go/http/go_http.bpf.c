@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause)
+/*
+ * go_http: requests that Go programs answer and make through net/http and golang.org/x/net/http2, with or
+ * without TLS.
+ *
+ * In     entries and returns of functions of both packages
+ * Out    go_http_events   one go_http_record per request
+ * State  go_http_calls    private; requests under way, by goroutine
+ *        go_http_files    private; offsets of fields, by file
+ *        socket_conns     of the unit `socket`: claimed; the place of each exchange
+ *        vor_requests     what goroutines serve
+ * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
+ * Cost   four visits per request of a server, three of a client
+ */
+#include "../conn.h"
+#include "wire.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+enum kind {
+    SERVER = 0,
+    CLIENT,
+};
+
+/* Where a client's call began, and so where it ends. */
+enum place {
+    TRANSPORT = 1,
+    HTTP2 = 2,
+};
+
+struct going {
+    __u64 request; /* *http.Request */
+    __u64 writer;  /* *http.response, *http2.responseWriterState */
+    __u64 read_ns; /* when the request began to arrive; 0: not known */
+    __u8 active;
+    __u8 place;
+    __u8 version_2;
+    __u8 answered; /* HTTP/2: the status was read */
+    __u8 _pad[4];
+    struct go_http_record record;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 16384); /* ebpf.max_connections */
+    __type(key, struct go_key);
+    __type(value, struct going);
+} go_http_calls SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 256); /* ebpf.max_files */
+    __type(key, __u32);
+    __type(value, struct go_http_facts);
+} go_http_files SEC(".maps");
+
+/* What a call begins as: too large for the stack. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct going);
+} go_http_blank SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
+} go_http_events SEC(".maps");
+
+static __always_inline const struct go_http_facts *facts_of(struct go_regs *ctx)
+{
+    __u32 file = code_file(ctx);
+
+    return bpf_map_lookup_elem(&go_http_files, &file);
+}
+
+static __always_inline struct going *going_make(const struct go_key *key)
+{
+    __u32 zero = 0;
+    struct going *blank = bpf_map_lookup_elem(&go_http_blank, &zero);
+
+    if (!blank)
+        return NULL;
+    if (bpf_map_update_elem(&go_http_calls, key, blank, BPF_ANY)) {
+        lost(LOST_CALL);
+        return NULL;
+    }
+    return bpf_map_lookup_elem(&go_http_calls, key);
+}
+
+/* What server and client read alike of their request. */
+static __always_inline void read_request(struct going *g, __u64 request, const struct go_http_facts *f)
+{
+    struct go_http_record *r = &g->record;
+
+    g->request = request;
+    g->active = 1;
+    r->request_size = go_word(request, f->request_length);
+    r->response_size = -1;
+    r->status = 0;
+    r->call.ending = 0;
+    r->method_len = go_string(r->method, GO_HTTP_METHOD, request, f->request_method);
+    r->host_len = go_string(r->host, GO_HTTP_HOST, request, f->request_host);
+    r->route_len = 0;
+}
+
+/* A server's handler begins with `request`. */
+static __always_inline void answer_begin(struct go_regs *ctx, struct going *g, struct admitted *who, __u64 request,
+                                         const struct go_http_facts *f)
+{
+    struct go_http_record *r = &g->record;
+    __u64 now = bpf_ktime_get_ns();
+
+    go_begin(ctx, &r->call, who, GO_SERVER, g->read_ns ?: now);
+    g->read_ns = 0;
+    r->call.handled_ns = now;
+    read_request(g, request, f);
+    r->major = go_word(request, f->request_major);
+    r->minor = go_word(request, f->request_minor);
+    r->tls = go_word(request, f->request_tls) != 0;
+    r->target_len = go_string(r->target, GO_HTTP_TARGET, request, f->request_target);
+}
+
+/* A server's handler has ended. */
+static __always_inline void answer_end(struct going *g, const struct go_http_facts *f, __u8 ending)
+{
+    struct go_http_record *r = &g->record;
+
+    r->call.ended_ns = bpf_ktime_get_ns();
+    r->route_len = go_string(r->route, GO_HTTP_ROUTE, go_word(g->request, f->request_route), 0);
+    g->active = 0;
+    go_tell(&go_http_events, &r->call, sizeof(*r), ending);
+}
+
+/* (*conn).readRequest begins. On a connection that has carried a request, the next has begun to arrive. */
+SEC("uprobe")
+int go_http_read(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, SERVER);
+    struct going *g;
+
+    if (!admitted())
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (g)
+        g->read_ns = bpf_ktime_get_ns();
+    return 0;
+}
+
+/* serverHandler.ServeHTTP(rw, req) begins. */
+SEC("uprobe")
+int go_http_serve(struct go_regs *ctx)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, SERVER);
+    const struct go_http_facts *f;
+    struct going *g;
+
+    if (!who || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (g && g->active)
+        return 0; /* HTTP/2, whose own function began it; or again after the stack has grown */
+    __u64 request = GO_ARG3(ctx);
+
+    if (go_word(request, f->request_major) != 1)
+        return 0;
+    if (!g && !(g = going_make(&key)))
+        return 0;
+    answer_begin(ctx, g, who, request, f);
+    g->writer = GO_ARG2(ctx);
+    __u64 conn = go_word(g->writer, f->response_conn);
+    struct go_call *call = &g->record.call;
+    struct sock *sk = go_sock(go_interface(conn, f->conn_rwc), &f->net);
+
+    call->serves = 0;
+    if (!sk || !conn_serve(sk, who, &call->place))
+        go_serve(call, who);
+    if (sk && call->socket != (__u64)sk)
+        go_connected(call, sk);
+    return 0;
+}
+
+/* (*ServeMux).ServeHTTP(rw, req) begins: it notes the route in this request, which may be a copy. */
+SEC("uprobe")
+int go_http_mux(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, SERVER);
+    struct going *g;
+
+    if (!admitted())
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (g && g->active)
+        g->request = GO_ARG3(ctx);
+    return 0;
+}
+
+static __always_inline void read_response(struct going *g, const struct go_http_facts *f)
+{
+    struct go_http_record *r = &g->record;
+    __u64 status = go_word(g->writer, f->response_status);
+
+    r->response_size = go_word(g->writer, f->response_written);
+    if (!status)
+        status = go_byte(go_word(g->writer, f->response_conn), f->conn_hijacked) ? 101 : 200;
+    r->status = status;
+}
+
+/* serverHandler.ServeHTTP returns. */
+SEC("uprobe")
+int go_http_served(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, SERVER);
+    const struct go_http_facts *f;
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (!g || !g->active || g->version_2)
+        return 0;
+    read_response(g, f);
+    answer_end(g, f, GO_RETURNED);
+    return 0;
+}
+
+/* (*conn).serve returns: the connection is over, and with it a request whose handler panicked. */
+SEC("uprobe")
+int go_http_over(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, SERVER);
+    const struct go_http_facts *f;
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (!g)
+        return 0;
+    if (g->active)
+        answer_end(g, f, GO_LEFT);
+    bpf_map_delete_elem(&go_http_calls, &key);
+    return 0;
+}
+
+/* http2 (*serverConn).runHandler(rw, req, handler) begins, on a goroutine of its own. */
+SEC("uprobe")
+int go_http2_serve(struct go_regs *ctx)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, SERVER);
+    const struct go_http_facts *f;
+    __u32 whose = code_tag(ctx) & 1;
+    struct going *g;
+
+    if (!who || !(f = facts_of(ctx)) || !(g = going_make(&key)))
+        return 0;
+    answer_begin(ctx, g, who, GO_ARG2(ctx), f);
+    g->version_2 = 1;
+    g->record.major = 2;
+    g->writer = go_word(GO_ARG1(ctx), f->writer_state[whose]);
+    go_serve(&g->record.call, who);
+    struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->server_conn[whose]), &f->net);
+
+    if (sk) {
+        conn_take(sk, who, RECEIVED);
+        go_connected(&g->record.call, sk);
+    }
+    return 0;
+}
+
+/* http2 (*responseWriter).handlerDone begins: the last moment at which its state is its own. */
+SEC("uprobe")
+int go_http2_done(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, SERVER);
+    const struct go_http_facts *f;
+    __u32 whose = code_tag(ctx) & 1;
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (!g || !g->active || !g->version_2)
+        return 0;
+    g->record.status = go_word(g->writer, f->state_status[whose]) ?: 200;
+    g->record.response_size = go_word(g->writer, f->state_written[whose]);
+    g->answered = 1;
+    return 0;
+}
+
+/* http2 (*serverConn).runHandler returns. Without handlerDone, the handler panicked. */
+SEC("uprobe")
+int go_http2_served(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, SERVER);
+    const struct go_http_facts *f;
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (!g)
+        return 0;
+    if (g->active)
+        answer_end(g, f, g->answered ? GO_RETURNED : GO_LEFT);
+    bpf_map_delete_elem(&go_http_calls, &key);
+    return 0;
+}
+
+/* A client's call begins with `request`. */
+static __always_inline struct going *ask_begin(struct go_regs *ctx, struct admitted *who, const struct go_key *key,
+                                               __u64 request, const struct go_http_facts *f)
+{
+    struct going *g = going_make(key);
+
+    if (!g)
+        return NULL;
+    struct go_http_record *r = &g->record;
+    __u64 url = go_word(request, f->request_url);
+
+    go_begin(ctx, &r->call, who, GO_CLIENT, bpf_ktime_get_ns());
+    go_place(&r->call, who);
+    read_request(g, request, f);
+    r->major = 1;
+    r->minor = 1;
+    /* "http" or "https". */
+    r->tls = go_word(url, f->url_scheme) && go_word(url, f->url_scheme + 8) == 5;
+    /* The request's own Host is for virtual hosts; the URL's is where it goes. */
+    __u32 host = go_string(r->host, GO_HTTP_HOST, url, f->url_host);
+
+    r->host_len = host ?: r->host_len;
+    r->target_len = go_string(r->target, GO_HTTP_TARGET, url, f->url_raw_path);
+    r->escaped = r->target_len != 0;
+    if (!r->escaped)
+        r->target_len = go_string(r->target, GO_HTTP_TARGET, url, f->url_path);
+    return g;
+}
+
+/* (*Transport).roundTrip(req) begins. */
+SEC("uprobe")
+int go_http_ask(struct go_regs *ctx)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, CLIENT);
+    const struct go_http_facts *f;
+    struct going *g;
+
+    if (!who || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (g && g->active && g->request == GO_ARG1(ctx))
+        return 0; /* again, after the stack has grown */
+    g = ask_begin(ctx, who, &key, GO_ARG1(ctx), f);
+    if (g)
+        g->place = TRANSPORT;
+    return 0;
+}
+
+/* (*persistConn).roundTrip(req) begins: the call has its connection. */
+SEC("uprobe")
+int go_http_conn(struct go_regs *ctx)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, CLIENT);
+    const struct go_http_facts *f;
+    struct going *g;
+
+    if (!who || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (!g)
+        return 0;
+    struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->persist_conn), &f->net);
+
+    if (sk) {
+        conn_call(sk, who, &g->record.call.place);
+        go_connected(&g->record.call, sk);
+    }
+    return 0;
+}
+
+/* http2 (*ClientConn).roundTrip(req) begins: the call has its connection, or begins here. */
+SEC("uprobe")
+int go_http2_ask(struct go_regs *ctx)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, CLIENT);
+    const struct go_http_facts *f;
+    __u32 whose = code_tag(ctx) & 1;
+    struct going *g;
+
+    if (!who || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (!g) {
+        g = ask_begin(ctx, who, &key, GO_ARG1(ctx), f);
+        if (!g)
+            return 0;
+        g->place = HTTP2;
+    }
+    g->record.major = 2;
+    g->record.minor = 0;
+    struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->client_conn[whose]), &f->net);
+
+    if (sk) {
+        conn_take(sk, who, SENT);
+        go_connected(&g->record.call, sk);
+    }
+    return 0;
+}
+
+/* A client's call returns (*Response, error). */
+static __always_inline int asked(struct go_regs *ctx, enum place place)
+{
+    struct go_key key = go_key(ctx, CLIENT);
+    const struct go_http_facts *f;
+    __u64 answer = GO_ARG0(ctx);
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    if (!g || g->place != place)
+        return 0;
+    struct go_http_record *r = &g->record;
+
+    r->call.ended_ns = bpf_ktime_get_ns();
+    if (answer) {
+        r->status = go_word(answer, f->answer_status);
+        r->response_size = go_word(answer, f->answer_length);
+    }
+    go_tell(&go_http_events, &r->call, sizeof(*r), GO_RETURNED);
+    bpf_map_delete_elem(&go_http_calls, &key);
+    return 0;
+}
+
+SEC("uprobe")
+int go_http_asked(struct go_regs *ctx)
+{
+    return asked(ctx, TRANSPORT);
+}
+
+SEC("uprobe")
+int go_http2_asked(struct go_regs *ctx)
+{
+    return asked(ctx, HTTP2);
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is wanted of a program.
+
+use super::super::library::{Feature, Field, Library, Spot};
+use crate::tracers::wire::{GO_HTTP_BUNDLED, GO_HTTP_XNET};
+
+const POLL: &[&str] = &["internal/poll.FD"];
+const NET: &[&str] = &["net.netFD"];
+const REQUEST: &[&str] = &["net/http.Request"];
+const URL: &[&str] = &["net/url.URL"];
+const RESPONSE: &[&str] = &["net/http.response"];
+const CONN: &[&str] = &["net/http.conn"];
+const ANSWER: &[&str] = &["net/http.Response"];
+const PERSIST: &[&str] = &["net/http.persistConn"];
+
+/// The library.
+pub(in crate::runtimes::go) static LIBRARY: Library = Library {
+    fields: &[
+        Field::new(POLL, &["Sysfd"]),
+        Field::new(NET, &["family"]),
+        Field::new(NET, &["sotype"]),
+        Field::new(REQUEST, &["Method"]),
+        Field::new(REQUEST, &["URL"]),
+        Field::new(REQUEST, &["ProtoMajor"]),
+        Field::new(REQUEST, &["ProtoMinor"]),
+        Field::new(REQUEST, &["ContentLength"]),
+        Field::new(REQUEST, &["Host"]),
+        Field::new(REQUEST, &["RequestURI"]),
+        Field::new(REQUEST, &["TLS"]),
+        Field::optional(REQUEST, &["pat"]),
+        Field::new(URL, &["Scheme"]),
+        Field::new(URL, &["Host"]),
+        Field::new(URL, &["Path"]),
+        Field::new(URL, &["RawPath"]),
+        Field::new(RESPONSE, &["conn"]),
+        Field::new(RESPONSE, &["status"]),
+        Field::new(RESPONSE, &["written"]),
+        Field::new(CONN, &["rwc"]),
+        Field::new(CONN, &["hijackedv"]),
+        Field::new(ANSWER, &["StatusCode"]),
+        Field::new(ANSWER, &["ContentLength"]),
+        Field::new(PERSIST, &["conn"]),
+        Field::new(&["net/http.http2serverConn"], &["conn"]),
+        Field::new(&["golang.org/x/net/http2.serverConn"], &["conn"]),
+        Field::new(&["net/http.http2responseWriter"], &["rws"]),
+        Field::new(&["golang.org/x/net/http2.responseWriter"], &["rws"]),
+        Field::new(&["net/http.http2responseWriterState"], &["status"]),
+        Field::new(&["golang.org/x/net/http2.responseWriterState"], &["status"]),
+        Field::new(&["net/http.http2responseWriterState"], &["wroteBytes"]),
+        Field::new(&["golang.org/x/net/http2.responseWriterState"], &["wroteBytes"]),
+        Field::new(&["net/http.http2ClientConn"], &["tconn"]),
+        Field::new(&["golang.org/x/net/http2.ClientConn"], &["tconn"]),
+    ],
+    features: &[
+        Feature {
+            name: "HTTP servers",
+            spots: &[
+                Spot::called(&["net/http.serverHandler.ServeHTTP"], "go_http_serve"),
+                Spot::returns(&["net/http.serverHandler.ServeHTTP"], "go_http_served"),
+                Spot::called(&["net/http.(*conn).readRequest"], "go_http_read"),
+                Spot::returns(&["net/http.(*conn).serve"], "go_http_over"),
+                Spot::called(&["net/http.(*ServeMux).ServeHTTP"], "go_http_mux"),
+            ],
+            needs: &[
+                "internal/poll.FD",
+                "net.netFD",
+                "net/http.Request",
+                "net/http.response",
+                "net/http.conn",
+            ],
+        },
+        Feature {
+            name: "HTTP/2 servers",
+            spots: &[
+                Spot::called(&["net/http.(*http2serverConn).runHandler"], "go_http2_serve"),
+                Spot::returns(&["net/http.(*http2serverConn).runHandler"], "go_http2_served"),
+                Spot::called(&["net/http.(*http2responseWriter).handlerDone"], "go_http2_done"),
+            ],
+            needs: &[
+                "internal/poll.FD",
+                "net.netFD",
+                "net/http.Request",
+                "net/http.http2serverConn",
+                "net/http.http2responseWriter",
+                "net/http.http2responseWriterState",
+            ],
+        },
+        Feature {
+            name: "HTTP/2 servers of x/net",
+            spots: &[
+                Spot::called(
+                    &["golang.org/x/net/http2.(*serverConn).runHandler"],
+                    "go_http2_serve",
+                )
+                .tagged(GO_HTTP_XNET),
+                Spot::returns(
+                    &["golang.org/x/net/http2.(*serverConn).runHandler"],
+                    "go_http2_served",
+                )
+                .tagged(GO_HTTP_XNET),
+                Spot::called(
+                    &["golang.org/x/net/http2.(*responseWriter).handlerDone"],
+                    "go_http2_done",
+                )
+                .tagged(GO_HTTP_XNET),
+            ],
+            needs: &[
+                "internal/poll.FD",
+                "net.netFD",
+                "net/http.Request",
+                "golang.org/x/net/http2.serverConn",
+                "golang.org/x/net/http2.responseWriter",
+                "golang.org/x/net/http2.responseWriterState",
+            ],
+        },
+        Feature {
+            name: "HTTP clients",
+            spots: &[
+                Spot::called(&["net/http.(*Transport).roundTrip"], "go_http_ask"),
+                Spot::returns(&["net/http.(*Transport).roundTrip"], "go_http_asked"),
+                Spot::called(&["net/http.(*persistConn).roundTrip"], "go_http_conn"),
+            ],
+            needs: &[
+                "internal/poll.FD",
+                "net.netFD",
+                "net/http.Request",
+                "net/url.URL",
+                "net/http.Response",
+                "net/http.persistConn",
+            ],
+        },
+        Feature {
+            name: "HTTP/2 clients",
+            spots: &[
+                Spot::called(
+                    &[
+                        "net/http.(*http2ClientConn).roundTrip",
+                        "net/http.(*http2ClientConn).RoundTrip",
+                    ],
+                    "go_http2_ask",
+                )
+                .tagged(GO_HTTP_BUNDLED),
+                Spot::returns(
+                    &[
+                        "net/http.(*http2ClientConn).roundTrip",
+                        "net/http.(*http2ClientConn).RoundTrip",
+                    ],
+                    "go_http2_asked",
+                ),
+            ],
+            needs: &[
+                "internal/poll.FD",
+                "net.netFD",
+                "net/http.Request",
+                "net/url.URL",
+                "net/http.Response",
+                "net/http.http2ClientConn",
+            ],
+        },
+        Feature {
+            name: "HTTP/2 clients of x/net",
+            spots: &[
+                Spot::called(
+                    &[
+                        "golang.org/x/net/http2.(*ClientConn).roundTrip",
+                        "golang.org/x/net/http2.(*ClientConn).RoundTrip",
+                    ],
+                    "go_http2_ask",
+                )
+                .tagged(GO_HTTP_XNET),
+                Spot::returns(
+                    &[
+                        "golang.org/x/net/http2.(*ClientConn).roundTrip",
+                        "golang.org/x/net/http2.(*ClientConn).RoundTrip",
+                    ],
+                    "go_http2_asked",
+                ),
+            ],
+            needs: &[
+                "internal/poll.FD",
+                "net.netFD",
+                "net/http.Request",
+                "net/url.URL",
+                "net/http.Response",
+                "golang.org/x/net/http2.ClientConn",
+            ],
+        },
+    ],
+};

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a library wants of a Go program, and the plan that follows from what the program has.
+
+use std::path::Path;
+
+use vor_exe::go::{GoError, Program, Wanted};
+
+use super::LIBRARIES;
+use crate::code::{Binary, Part, Place, Plan, PlanError};
+use crate::tracers::wire::GO_NOWHERE;
+
+/// A library that units know.
+#[derive(Debug)]
+pub struct Library {
+    /// Fields whose offsets the programs need, in the order of the unit's struct of facts.
+    pub fields: &'static [Field],
+    /// Functions that are watched together, or not at all.
+    pub features: &'static [Feature],
+}
+
+/// Functions that are watched together.
+#[derive(Debug)]
+pub struct Feature {
+    /// For people.
+    pub name: &'static str,
+    /// The functions. Without the first of them in a program, there is nothing to watch.
+    pub spots: &'static [Spot],
+    /// Structs whose fields must all be known.
+    pub needs: &'static [&'static str],
+}
+
+/// A field of a struct.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// The struct with its package, such as `net/http.Request`. Some have had several names.
+    pub of: &'static [&'static str],
+    /// The field. Some have had several names.
+    pub name: &'static [&'static str],
+    /// Whether there is something to see without it.
+    pub optional: bool,
+}
+
+/// A program in a function.
+#[derive(Debug)]
+pub struct Spot {
+    /// Names of the function; the first that a program has counts.
+    pub functions: &'static [&'static str],
+    /// The program.
+    pub program: &'static str,
+    /// When it runs.
+    pub when: When,
+    /// What it is told of the place.
+    pub tag: u32,
+}
+
+/// When a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The function is called.
+    Called,
+    /// It returns.
+    Returns,
+}
+
+impl Library {
+    /// All its programs.
+    #[must_use]
+    pub fn programs(&self) -> Vec<&'static str> {
+        self.features.iter().flat_map(|feature| feature.spots).map(|spot| spot.program).collect()
+    }
+}
+
+impl Field {
+    /// A field that is there in all versions.
+    #[must_use]
+    pub const fn new(of: &'static [&'static str], name: &'static [&'static str]) -> Self {
+        Self { of, name, optional: false }
+    }
+
+    /// A field that some versions do not have.
+    #[must_use]
+    pub const fn optional(of: &'static [&'static str], name: &'static [&'static str]) -> Self {
+        Self { of, name, optional: true }
+    }
+
+    fn offset(&self, program: &Program) -> Option<u16> {
+        let mut names = self.of.iter().flat_map(|of| self.name.iter().map(move |name| (of, name)));
+        let offset = names.find_map(|(of, name)| program.offset(of, name))?;
+        u16::try_from(offset.bytes()).ok().filter(|offset| u32::from(*offset) != GO_NOWHERE)
+    }
+}
+
+impl Spot {
+    /// A program where a function begins.
+    #[must_use]
+    pub const fn called(functions: &'static [&'static str], program: &'static str) -> Self {
+        Self { functions, program, when: When::Called, tag: 0 }
+    }
+
+    /// A program where a function returns.
+    #[must_use]
+    pub const fn returns(functions: &'static [&'static str], program: &'static str) -> Self {
+        Self { functions, program, when: When::Returns, tag: 0 }
+    }
+
+    /// The same with a tag.
+    #[must_use]
+    pub const fn tagged(self, tag: u32) -> Self {
+        Self { tag, ..self }
+    }
+
+    fn places(&self, program: &Program) -> Vec<Place> {
+        let Some(function) = self.functions.iter().find_map(|name| program.function(name)) else {
+            return Vec::new();
+        };
+        let place = |offset| Place::at(self.program, offset).tagged(self.tag);
+        match self.when {
+            When::Called => vec![place(function.entry.offset)],
+            When::Returns => function.returns.iter().map(|site| place(site.offset)).collect(),
+        }
+    }
+}
+
+/// Go programs are executables.
+pub(super) fn wants(part: Part, _path: &Path) -> bool {
+    part == Part::Executable
+}
+
+/// Where `library`'s programs are to stand in a Go program.
+pub(super) fn plan(library: &Library, binary: &Binary<'_>) -> Result<Option<Plan>, PlanError> {
+    if binary.exe.facts.go.is_none() {
+        return Ok(None);
+    }
+    match binary.go(read) {
+        Ok(program) => Ok(of_program(library, program)),
+        Err(error) => Err(PlanError(error.to_string())),
+    }
+}
+
+/// Everything that any library wants, by one reading.
+fn read(path: &Path) -> Result<Program, GoError> {
+    let spots = LIBRARIES.iter().flat_map(|library| library.features).flat_map(|it| it.spots);
+    let functions: Vec<_> = spots.flat_map(|spot| spot.functions).copied().collect();
+    let fields = LIBRARIES.iter().flat_map(|library| library.fields);
+    let fields: Vec<_> = fields
+        .flat_map(|field| {
+            field.of.iter().flat_map(|of| field.name.iter().map(move |name| (of, name)))
+        })
+        .map(|(of, name)| vor_exe::go::Field { of, name })
+        .collect();
+    Program::open(path, &Wanted { functions: &functions, fields: &fields })
+}
+
+/// `None`: the library is not linked in.
+fn of_program(library: &Library, program: &Program) -> Option<Plan> {
+    let offsets: Vec<_> = library.fields.iter().map(|field| field.offset(program)).collect();
+    let mut plan = Plan::default();
+    for feature in library.features {
+        let first = feature.spots.first().map(|spot| spot.places(program)).unwrap_or_default();
+        if first.is_empty() {
+            continue;
+        }
+        let needed = library.fields.iter().zip(&offsets).filter(|(field, _)| {
+            !field.optional && field.of.iter().any(|of| feature.needs.contains(of))
+        });
+        let missing = needed.filter(|(_, offset)| offset.is_none()).map(|(field, _)| {
+            format!("{}.{}", field.of.first().unwrap_or(&""), field.name.first().unwrap_or(&""))
+        });
+        let missing: Vec<_> = missing.collect();
+        if missing.is_empty() {
+            plan.places.extend(feature.spots.iter().flat_map(|spot| spot.places(program)));
+        } else {
+            plan.without.push(format!(
+                "{}: where {} is, is not known",
+                feature.name,
+                missing.join(", ")
+            ));
+        }
+    }
+    let nowhere = u16::try_from(GO_NOWHERE).unwrap_or(u16::MAX);
+    let facts = offsets.iter().flat_map(|offset| offset.unwrap_or(nowhere).to_ne_bytes());
+    plan.facts = facts.collect();
+    (!plan.places.is_empty() || !plan.without.is_empty()).then_some(plan)
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The place of a call that is about to be sent, and the name by which its other end finds it. */
+#pragma once
+#include "open.h"
+
+/* The name that both ends have for a call whose first byte is the byte after `before` of those that passed. */
+static __always_inline bool pair_name(struct pair_key *key, const struct socket_conn *c, struct sock *sk, __u32 way,
+                                      __u64 before)
+{
+    __builtin_memset(key, 0, sizeof(*key));
+    if (c->record.flags & SOCKET_UNIX) {
+        key->ends = (__u64)(way == SENT ? sk : BPF_CORE_READ((struct unix_sock *)sk, peer));
+        key->at = c->passed[way & 1];
+        key->unix_socket = 1;
+        return key->ends;
+    }
+    if (c->opened == OPENED_UNKNOWN)
+        return false;
+    struct tcp_sock *tcp = (struct tcp_sock *)sk;
+    __u64 caller = c->iss[way & 1], other = c->iss[~way & 1];
+
+    key->ends = caller << 32 | other;
+    key->at = (way == SENT ? BPF_CORE_READ(tcp, write_seq) : BPF_CORE_READ(tcp, copied_seq)) - before;
+    return true;
+}
+
+/* The place of a call that `task` makes. */
+static __always_inline void place_for(struct trace_context *place, const struct task *task)
+{
+    if (request_of(task, place))
+        trace_descend(place);
+    else
+        trace_begin(place);
+}
+
+/* `next` is the place of the call that is about to be sent, `before` bytes of which have left. */
+static __always_inline void place_next(struct socket_conn *c, struct sock *sk, __u64 before)
+{
+    c->placed = 1;
+    if (c->paired)
+        bpf_map_delete_elem(&vor_pairs, &c->pair); /* prepared, and never sent */
+    c->paired = pair_name(&c->pair, c, sk, SENT, before);
+    if (c->paired)
+        pair_put(&c->pair, &c->next);
+}
