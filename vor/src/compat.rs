@@ -15,7 +15,7 @@ const fn key(path: &'static str, env: &'static str) -> Foreign {
 }
 
 /// The keys, in the order of their sections; Beyla's `BEYLA_OTEL_X` is `OTEL_EBPF_X` in OBI.
-pub(crate) const FOREIGN: [Foreign; 150] = [
+pub(crate) const FOREIGN: &[Foreign] = &[
     key("log_level", "LOG_LEVEL"),
     key("enforce_sys_caps", "ENFORCE_SYS_CAPS"),
     key("executable_name", "EXECUTABLE_NAME"),
@@ -78,7 +78,6 @@ pub(crate) const FOREIGN: [Foreign; 150] = [
     key("name_resolver.sources", "NAME_RESOLVER_SOURCES"),
     key("name_resolver.cache_len", "NAME_RESOLVER_CACHE_LEN"),
     key("name_resolver.cache_expiry", "NAME_RESOLVER_CACHE_TTL"),
-    key("attributes.select.*", ""),
     key("attributes.metric_span_names_limit", ""),
     key("attributes.sensitive_query_params.*", ""),
     key("attributes.instance_id.dns", "HOSTNAME_DNS_RESOLUTION"),
@@ -90,7 +89,6 @@ pub(crate) const FOREIGN: [Foreign; 150] = [
     key("attributes.kubernetes.kubeconfig_path", "KUBECONFIG"),
     key("attributes.kubernetes.informers_sync_timeout", "KUBE_INFORMERS_SYNC_TIMEOUT"),
     key("attributes.kubernetes.informers_resync_period", "KUBE_INFORMERS_RESYNC_PERIOD"),
-    key("attributes.kubernetes.drop_external", "NETWORK_DROP_EXTERNAL"),
     key("attributes.kubernetes.disable_informers", "KUBE_DISABLE_INFORMERS"),
     key("attributes.kubernetes.meta_cache_address", "KUBE_META_CACHE_ADDRESS"),
     key("attributes.kubernetes.meta_restrict_local_node", "KUBE_META_RESTRICT_LOCAL_NODE"),
@@ -104,7 +102,7 @@ pub(crate) const FOREIGN: [Foreign; 150] = [
     ),
     key("attributes.kubernetes.resource_labels.*", ""),
     key("attributes.kubernetes.service_name_template", ""),
-    key("filter.*", ""),
+    key("filter.application.*", ""),
     key("otel_metrics_export.interval", "METRICS_INTERVAL"),
     key("otel_metrics_export.endpoint", ""),
     key("otel_metrics_export.protocol", ""),
@@ -172,19 +170,6 @@ pub(crate) const FOREIGN: [Foreign; 150] = [
     key("internal_metrics.prometheus.path", "INTERNAL_METRICS_PROMETHEUS_PATH"),
     key("internal_metrics.bpf_metric_scrape_interval", ""),
     key("processes.interval", "PROCESSES_INTERVAL"),
-    key("network.enable", "NETWORK_METRICS"),
-    key("network.agent_ip", "NETWORK_AGENT_IP"),
-    key("network.agent_ip_iface", "NETWORK_AGENT_IP_IFACE"),
-    key("network.agent_ip_type", "NETWORK_AGENT_IP_TYPE"),
-    key("network.protocols", "NETWORK_PROTOCOLS"),
-    key("network.exclude_protocols", "NETWORK_EXCLUDE_PROTOCOLS"),
-    key("network.deduper", "NETWORK_DEDUPER"),
-    key("network.deduper_fc_ttl", "NETWORK_DEDUPER_FC_TTL"),
-    key("network.reverse_dns.type", "NETWORK_REVERSE_DNS_TYPE"),
-    key("network.reverse_dns.cache_len", "NETWORK_REVERSE_DNS_CACHE_LEN"),
-    key("network.reverse_dns.cache_expiry", "NETWORK_REVERSE_DNS_CACHE_TTL"),
-    key("network.print_flows", "NETWORK_PRINT_FLOWS"),
-    key("network.cidrs", "NETWORK_CIDRS"),
     key("metrics.features", "METRICS_FEATURES"),
     key("nodejs.*", ""),
     key("javaagent.*", ""),

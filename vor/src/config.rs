@@ -17,7 +17,8 @@ use vor_export::{
     print::TracePrinter,
     prometheus::{InternalMetricsConfig, PrometheusConfig},
 };
-use vor_pipeline::{MetricsConfig, SpansConfig};
+use vor_pipeline::stages::FilterRules;
+use vor_pipeline::{MetricsConfig, Select, SpansConfig};
 use vor_probe::ProbeConfig;
 
 pub(crate) use network::NetworkConfig;
@@ -76,8 +77,10 @@ pub(crate) struct Config {
     pub attributes: AttributesConfig,
     /// Network flows.
     #[config(nested)]
-    #[expect(dead_code, reason = "the flow tracer is wired next")]
     pub network: NetworkConfig,
+    /// What is kept of what is seen.
+    #[config(nested)]
+    pub filter: FilterConfig,
     /// How captured exchanges become spans.
     #[config(nested)]
     pub spans: SpansConfig,
@@ -104,9 +107,23 @@ pub(crate) struct Config {
     pub kube_cache: KubeCacheConfig,
 }
 
-/// What is said of services beside their names (`attributes`).
+/// What is kept of what is seen (`filter`).
+#[derive(Debug, Clone, confique::Config)]
+pub(crate) struct FilterConfig {
+    /// Flows are kept whose attributes are like this: for each attribute `match` or `not_match`, a glob, such as
+    /// `{dst.port: {match: "80*"}}`. All of it must hold; an attribute that is not there is like empty text.
+    #[config(default = {})]
+    pub network: FilterRules,
+}
+
+/// What is said of services beside their names, and which attributes become labels (`attributes`).
 #[derive(Debug, Clone, confique::Config)]
 pub(crate) struct AttributesConfig {
+    /// Attributes that become labels, by name of metric or glob, in OpenTelemetry's or Prometheus' spelling: `include`
+    /// shows exactly what fits one of its globs, `exclude` takes away. Without a rule a metric has the labels that
+    /// [metrics.md](metrics.md) lists.
+    #[config(default = {})]
+    pub select: Select,
     /// How instances of services are told apart.
     #[config(nested)]
     pub instance_id: InstanceIdConfig,
@@ -138,7 +155,7 @@ pub(crate) fn load_with(
         file: file.as_deref(),
         env,
         flags: args.flags(),
-        foreign: &FOREIGN,
+        foreign: FOREIGN,
         reserved: &RESERVED,
     })
 }

@@ -9,6 +9,7 @@ use std::{
 use clap::Parser;
 use vor_config::ConfigError;
 use vor_probe::ProbeError;
+use vor_probe::flows::FlowError;
 
 mod cli;
 mod commands;
@@ -19,7 +20,7 @@ mod observe;
 mod wire;
 
 use cli::{Cli, Command};
-use wire::NothingToObserve;
+use wire::{FlowsGoNowhere, NothingToObserve};
 
 /// Exit code for wrong usage and wrong settings, the one clap uses too, and for a machine that does not allow it.
 const USAGE: u8 = 2;
@@ -55,7 +56,8 @@ fn explain(error: &anyhow::Error) -> ExitCode {
         eprintln!("{}", next_step(wrong));
         return ExitCode::from(USAGE);
     }
-    if error.is::<ProbeError>() || error.is::<NothingToObserve>() {
+    let unfit = error.is::<ProbeError>() || error.is::<FlowError>();
+    if unfit || error.is::<NothingToObserve>() || error.is::<FlowsGoNowhere>() {
         return ExitCode::from(USAGE);
     }
     ExitCode::FAILURE

@@ -1,52 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The composition root: settings in, everything wired and running out. Read it from top to bottom:
-//! discover → probe → assemble → chain → meter and outlet → exporters.
+//! The composition root: settings in, everything wired and running out. Two pipelines, either of which may be there
+//! without the other, share names, meter and exporters: [`application`] and [`network`].
+
+mod application;
+mod network;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use anyhow::Context;
-use tokio::sync::mpsc::{self, Receiver};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::warn;
-use vor_config::PortSet;
-use vor_discover::{Containers, Criteria, Discover, DiscoveryConfig, RootSettings};
+use tracing::{error, warn};
 use vor_enrich::Names;
 use vor_enrich::kube::{Follow, Scope};
+use vor_export::Feature;
 use vor_export::print::{Output, TracePrinter};
 use vor_export::prometheus::Build;
-use vor_health::Board;
-use vor_model::{Captured, Span};
-use vor_pipeline::stages::Locate;
-use vor_pipeline::{Assemble, Chain, Directory, Meter, MeterConfig, Outlet, Services, Source, now};
-use vor_probe::Probe;
-use vor_probe::tracers::Mode;
-use vor_protocol::Next;
+use vor_health::{Board, Verdict};
+use vor_model::Group;
+use vor_pipeline::{Meter, MeterConfig, Outlet, Services, Source};
 
 use crate::config::Config;
-use crate::observe::{Known, Observe};
+use application::Application;
+use network::Network;
 
-/// Batches of captures that may wait for the pipeline.
-const CAPTURE_BATCHES: usize = 32;
-/// Events of processes that may wait for discovery.
-const LIFE_EVENTS: usize = 8192;
-/// How often the pipeline looks at what only time brings about.
-const SWEEP: Duration = Duration::from_secs(1);
-/// How long it may take until a process is observed.
-const ADMISSION: Duration = Duration::from_secs(2);
-/// How long it may take until the first program is found before that is worth a word.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Settings select no program.
+/// Settings select nothing.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "nothing selects a program to observe: say which by --open-port (VOR_OPEN_PORT), --executable, or \
-     discovery.services in the settings file; or run one with `vor exec -- CMD`"
+     discovery.services in the settings file; or run one with `vor exec -- CMD`. Network flows are \
+     switched on by the feature `network` of a metric exporter, or by VOR_NETWORK_PRINT_FLOWS=true"
 )]
 pub(crate) struct NothingToObserve;
+
+/// Flows are wanted, and nobody takes them.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "network.enable is set and nothing takes flows: set an OTLP endpoint for metrics \
+     (OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT), VOR_PROMETHEUS_PORT, or \
+     VOR_NETWORK_PRINT_FLOWS=true"
+)]
+pub(crate) struct FlowsGoNowhere;
 
 /// Who is observed.
 #[derive(Debug)]
@@ -62,11 +57,29 @@ pub(crate) enum Whom {
     },
 }
 
+/// What both pipelines use.
+struct Shared {
+    board: Arc<Board>,
+    meter: Arc<Meter>,
+    /// Families that somebody wants.
+    groups: Vec<Group>,
+    services: Arc<Services>,
+    names: Arc<Names>,
+    /// Whether a cluster is followed.
+    cluster: bool,
+}
+
+impl Shared {
+    /// Whether anybody takes metrics of one of `groups`: counting them costs time.
+    fn measures(&self, groups: &[Group]) -> bool {
+        self.groups.iter().any(|group| groups.contains(group))
+    }
+}
+
 /// Everything, running.
 pub(crate) struct Agent {
-    probe: Probe,
-    discover: vor_discover::Handle,
-    spans: JoinHandle<()>,
+    application: Option<Application>,
+    network: Option<Network>,
     exporters: JoinSet<()>,
     /// The cluster, followed until the end.
     _cluster: Option<Follow>,
@@ -75,81 +88,65 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts everything; needs a runtime around it. What is printed goes to `output`.
-    pub(crate) fn start(config: Config, whom: &Whom, output: Output) -> anyhow::Result<Self> {
-        let criteria = criteria(&config, whom);
-        if criteria.is_empty() {
+    pub(crate) fn start(config: &Config, whom: &Whom, output: Output) -> anyhow::Result<Self> {
+        let criteria = application::criteria(config, whom);
+        let plan = network::Plan::new(config)?;
+        if criteria.is_empty() && plan.is_none() {
             return Err(NothingToObserve.into());
         }
-        let shutdown_timeout = config.shutdown_timeout.get();
-        let (discovery, ebpf) = (config.discovery.clone(), config.ebpf.clone());
-        let spans_config = config.spans.clone();
-        let kubernetes = config.attributes.kubernetes.clone();
-
-        let max_series = config.metrics.max_series;
-        let measured = is_measured(&config);
-        let sampling = config.otel_traces_export.sampler.sampling();
         let settings = settings(config, output);
-
+        let meter_config = settings.meter(MeterConfig {
+            max_series: config.metrics.max_series,
+            select: config.attributes.select.clone(),
+            shown: config.network.shown(),
+            host: network::host(config),
+            ..MeterConfig::default()
+        });
         let board = Board::new();
-        let cluster = Follow::start(&kubernetes, Scope::ThisNode, &board)?;
-        let meter_config = settings.meter(MeterConfig { max_series, ..MeterConfig::default() });
-        let meter = Meter::new(meter_config, &board);
-        let mut outlet = Outlet::new(spans_config.inbox, Arc::clone(&board));
-        let mut flows = Outlet::new(1, Arc::clone(&board));
-        let source = Source::new(&mut outlet, &mut flows, Arc::clone(&meter), Arc::clone(&board));
+        let cluster = Follow::start(&config.attributes.kubernetes, Scope::ThisNode, &board)?;
+        let shared = Shared {
+            groups: meter_config.groups.clone(),
+            meter: Meter::new(meter_config, &board),
+            services: Services::new(config.spans.name_kept.get()),
+            names: Names::new(cluster.as_ref().map(Follow::store)),
+            cluster: cluster.is_some(),
+            board: Arc::clone(&board),
+        };
+        let mut spans = Outlet::new(config.spans.inbox, Arc::clone(&board));
+        let mut flows = Outlet::new(config.network.inbox, Arc::clone(&board));
+        let meter = Arc::clone(&shared.meter);
+        let source = Source::new(&mut spans, &mut flows, meter, Arc::clone(&board));
         let exporters = exporters(settings, source)?;
 
-        let (captures, batches) = mpsc::channel(CAPTURE_BATCHES);
-        let (life, lives) = sync_channel(LIFE_EVENTS);
-        let probe = Probe::start(&ebpf, sampling, Arc::clone(&board), captures, life)?;
-
-        let names = Names::new(cluster.as_ref().map(Follow::store));
-        let services = Services::new(spans_config.name_kept.get());
-        let judged = probe.handle();
-        let assemble = Assemble::new(
-            &spans_config,
-            sampling,
-            vor_protocol::ALL,
-            Arc::clone(&services),
-            Box::new(move |conn, next| judged.judge(conn, mode(next))),
-            &board,
-        );
-        let chain = stages(cluster.is_some().then_some(&names), measured.then_some(&meter), &board);
-        let spans = tokio::spawn(spans(batches, assemble, chain, outlet));
-
-        let (first, found) = sync_channel(1);
-        let observe = Observe::new(
-            services,
-            probe.handle(),
-            Arc::clone(&names),
-            whom,
-            spans_config.name_wait.get(),
-            first,
-        );
-        let tell = move |event| observe.tell(event);
-        let known: Arc<dyn Containers> = Arc::new(Known(names));
-        let known = cluster.is_some().then_some(known);
-        let board = Arc::clone(&board);
-        let discover =
-            Discover::start(criteria, &discovery, lives, known, tell, Arc::clone(&board))?;
-        match whom {
-            Whom::Selected => drop(tokio::spawn(speak_if_nothing_is_found(board))),
-            // The ancestor: it exists, and none of its descendants does.
-            Whom::Family { .. } => found
-                .recv_timeout(ADMISSION)
-                .context("the kernel side did not begin to observe the program in time")?,
-        }
-        Ok(Self { probe, discover, spans, exporters, _cluster: cluster, shutdown_timeout })
+        let application = (!criteria.is_empty())
+            .then(|| Application::start(config, whom, criteria, &shared, spans));
+        let network = plan.map(|plan| Network::start(config, plan, &shared, flows));
+        let (application, network) = match whom {
+            Whom::Selected => survivors(application, network, &board)?,
+            Whom::Family { .. } => {
+                let application = application.transpose()?;
+                survivors(application.map(Ok), network, &board)?
+            }
+        };
+        let shutdown_timeout = config.shutdown_timeout.get();
+        Ok(Self { application, network, exporters, _cluster: cluster, shutdown_timeout })
     }
 
     /// Stops observing, and waits until what was seen has left or the time for that is over.
     pub(crate) async fn stop(self) {
-        let Self { probe, discover, spans, mut exporters, _cluster, shutdown_timeout } = self;
-        discover.stop();
+        let Self { application, network, mut exporters, _cluster, shutdown_timeout } = self;
         let rest = async {
-            // The probe's threads are waited for off this one, which meanwhile takes their last captures.
-            _ = spawn_blocking(move || probe.stop()).await;
-            _ = spans.await;
+            let application = async {
+                if let Some(application) = application {
+                    application.stop().await;
+                }
+            };
+            let network = async {
+                if let Some(network) = network {
+                    network.stop().await;
+                }
+            };
+            tokio::join!(application, network);
             while exporters.join_next().await.is_some() {}
         };
         if timeout(shutdown_timeout, rest).await.is_err() {
@@ -158,41 +155,38 @@ impl Agent {
     }
 }
 
-fn criteria(config: &Config, whom: &Whom) -> Criteria {
-    let root = RootSettings {
-        open_port: config.open_port.clone(),
-        executable_name: config.executable_name.clone(),
-        auto_target_exe: config.auto_target_exe.clone(),
-        service_name: config.service_name.clone(),
-        service_namespace: config.service_namespace.clone(),
-        resource_attributes: config.resource_attributes.clone(),
-        hostname: config.attributes.instance_id.override_hostname.clone(),
-    };
-    match whom {
-        Whom::Selected => Criteria::new(root, &config.discovery),
-        Whom::Family { pid, program } => {
-            let names = RootSettings {
-                open_port: PortSet::default(),
-                executable_name: None,
-                auto_target_exe: None,
-                ..root
-            };
-            let nobody_else = DiscoveryConfig {
-                services: Vec::new(),
-                instrument: Vec::new(),
-                system_wide: false,
-                ..config.discovery.clone()
-            };
-            Criteria::new(names, &nobody_else).descendants_of(*pid).about_to_run(program)
+/// A pipeline that cannot start does not keep the other one from running; an error when none runs.
+fn survivors(
+    application: Option<anyhow::Result<Application>>,
+    network: Option<anyhow::Result<Network>>,
+    board: &Board,
+) -> anyhow::Result<(Option<Application>, Option<Network>)> {
+    match (application.transpose(), network.transpose()) {
+        (Err(failure), Ok(network @ Some(_))) => {
+            report("application", &failure, board);
+            Ok((None, network))
         }
+        (Ok(application @ Some(_)), Err(failure)) => {
+            report("network", &failure, board);
+            Ok((application, None))
+        }
+        (application, network) => Ok((application?, network?)),
     }
 }
 
-/// Whether anybody takes metrics: counting them costs time.
+fn report(unit: &'static str, failure: &anyhow::Error, board: &Board) {
+    error!(unit, error = format!("{failure:#}"), "cannot start; everything else runs on");
+    board.judge(unit, Verdict::Failed(format!("{failure:#}")));
+}
+
+/// Whether anybody takes metrics over OTLP.
+fn has_otlp_metrics(config: &Config) -> bool {
+    config.otel_export.endpoint.is_some() || config.otel_metrics_export.endpoint.is_some()
+}
+
+/// Whether anybody takes metrics.
 fn is_measured(config: &Config) -> bool {
-    config.prometheus_export.port != 0
-        || config.otel_export.endpoint.is_some()
-        || config.otel_metrics_export.endpoint.is_some()
+    config.prometheus_export.port != 0 || has_otlp_metrics(config)
 }
 
 /// Without any other way out, spans are printed.
@@ -202,15 +196,22 @@ fn printer(config: &Config) -> TracePrinter {
     config.trace_printer.unwrap_or(unasked)
 }
 
-fn settings(config: Config, output: Output) -> vor_export::Settings {
+fn settings(config: &Config, output: Output) -> vor_export::Settings {
+    let mut prometheus = config.prometheus_export.clone();
+    let mut otlp_metrics = config.otel_metrics_export.clone();
+    if config.network.enable {
+        prometheus.features.push(Feature::Network);
+        otlp_metrics.features.push(Feature::Network);
+    }
     vor_export::Settings {
-        trace_printer: printer(&config),
+        trace_printer: printer(config),
+        print_flows: config.network.print_flows,
         output,
-        prometheus: config.prometheus_export,
-        internal_metrics: config.internal_metrics,
-        otlp: config.otel_export,
-        otlp_traces: config.otel_traces_export,
-        otlp_metrics: config.otel_metrics_export,
+        prometheus,
+        internal_metrics: config.internal_metrics.clone(),
+        otlp: config.otel_export.clone(),
+        otlp_traces: config.otel_traces_export.clone(),
+        otlp_metrics,
         prefix: config.metrics.prefix,
         build: Build { version: env!("CARGO_PKG_VERSION"), revision: "" },
     }
@@ -230,58 +231,4 @@ fn exporters(
         warn!("nothing is exported: set trace_printer, prometheus_export or an OTLP endpoint");
     }
     Ok(running)
-}
-
-/// What happens to spans, in this order.
-fn stages(
-    names: Option<&Arc<Names>>,
-    meter: Option<&Arc<Meter>>,
-    board: &Arc<Board>,
-) -> Chain<Span> {
-    let mut chain = Chain::new("chain", Arc::clone(board));
-    // Names before numbers: they are labels.
-    if let Some(names) = names {
-        let names: Arc<dyn Directory> = Arc::<Names>::clone(names);
-        chain = chain.stage(Locate::new(names));
-    }
-    if let Some(meter) = meter {
-        chain = chain.stage(meter.tap());
-    }
-    chain
-}
-
-/// The span pipeline, until captures end.
-async fn spans(
-    mut batches: Receiver<Vec<Captured>>,
-    mut assemble: Assemble,
-    mut chain: Chain<Span>,
-    outlet: Outlet<Span>,
-) {
-    let mut spans = Vec::new();
-    loop {
-        match timeout(SWEEP, batches.recv()).await {
-            Ok(Some(batch)) => assemble.take(batch, now(), &mut spans),
-            Ok(None) => break,
-            Err(_) => assemble.sweep(now(), &mut spans),
-        }
-        chain.run(&mut spans);
-        outlet.put(&mut spans);
-    }
-    assemble.finish();
-}
-
-fn mode(next: Next) -> Mode {
-    match next {
-        Next::Same => Mode::Pairs,
-        Next::Messages => Mode::Messages,
-        Next::Ignore => Mode::Ignored,
-    }
-}
-
-/// A selection that matches nothing is usually a mistake.
-async fn speak_if_nothing_is_found(board: Arc<Board>) {
-    tokio::time::sleep(PATIENCE).await;
-    if board.counter("discover", "targets").get() == 0 {
-        warn!("no program matches yet; vor goes on looking (`vor config` shows what is selected)");
-    }
 }

@@ -20,7 +20,7 @@ fn section(out: &mut String, meta: &Meta, above: &str) {
     // Plain keys first: a section's heading would swallow those that follow it.
     for field in meta.fields {
         if let FieldKind::Leaf { env, kind } = field.kind {
-            heading(out, "###", &join(above, field.name), field.doc);
+            heading(out, "###", &join(above, names::key(field)), field.doc);
             let _ = write!(out, "\n{}", default(kind));
             if let Some(declared) = env {
                 let _ = write!(out, " · environment {}", variables(declared));
@@ -30,7 +30,7 @@ fn section(out: &mut String, meta: &Meta, above: &str) {
     }
     for field in meta.fields {
         if let FieldKind::Nested { meta } = field.kind {
-            let path = join(above, field.name);
+            let path = join(above, names::key(field));
             let doc = if field.doc.is_empty() { meta.doc } else { field.doc };
             heading(out, "##", &path, doc);
             section(out, meta, &path);

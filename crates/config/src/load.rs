@@ -152,7 +152,7 @@ fn read_file(
 pub(crate) fn leaf_paths(meta: &Meta, above: &str) -> Vec<String> {
     let mut paths = Vec::new();
     for field in meta.fields {
-        let path = join(above, field.name);
+        let path = join(above, names::key(field));
         match field.kind {
             FieldKind::Leaf { .. } => paths.push(path),
             FieldKind::Nested { meta } => paths.extend(leaf_paths(meta, &path)),
@@ -196,14 +196,15 @@ impl Merge<'_> {
             Some(_) | None => &[],
         };
         for entry in said {
-            if !meta.fields.iter().any(|field| field.name == entry.key) {
+            if !meta.fields.iter().any(|field| names::key(field) == entry.key) {
                 self.unknown(meta, path, entry);
             }
         }
         let mut chosen = Vec::new();
         for field in meta.fields {
-            let below = join(path, field.name);
-            let said = said.iter().find(|entry| entry.key == field.name).map(|entry| &entry.node);
+            let below = join(path, names::key(field));
+            let said =
+                said.iter().find(|entry| entry.key == names::key(field)).map(|entry| &entry.node);
             let node = match field.kind {
                 FieldKind::Nested { meta } => Some(self.section(meta, &below, said)),
                 FieldKind::Leaf { env, kind } => self.leaf(&below, env, kind, said),
@@ -271,7 +272,7 @@ impl Merge<'_> {
             return;
         }
         let elsewhere = |known: &&String| known.rsplit('.').next() == Some(entry.key.as_str());
-        let meant = names::nearest(&entry.key, meta.fields.iter().map(|field| field.name))
+        let meant = names::nearest(&entry.key, meta.fields.iter().map(names::key))
             .map(|name| join(above, name))
             .or_else(|| self.known.iter().find(elsewhere).cloned());
         let hint = meant.map_or_else(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names: which environment variables set a key, and which known name was probably meant.
 
+use confique::meta::Field;
+
 /// Prefixes of a suffix-only name, strongest first.
 pub const PREFIXES: [&str; 3] = ["VOR_", "OTEL_EBPF_", "BEYLA_"];
 
@@ -25,6 +27,11 @@ pub fn variables(declared: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// The key of a field. `_` ends the name of one that would otherwise be a word of Rust (`type_`).
+pub(crate) fn key(field: &Field) -> &'static str {
+    field.name.strip_suffix('_').unwrap_or(field.name)
 }
 
 /// The known name nearest to `word`, when it is near enough to be a slip of the hand.

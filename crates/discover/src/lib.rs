@@ -23,4 +23,5 @@ pub use container::Containers;
 pub use pattern::{Glob, Regexp};
 pub use resource::ResourceAttributes;
 pub use select::{Criteria, RootSettings};
+pub use service::host;
 pub use watch::{Discover, DiscoverError, Event, Handle, Target};

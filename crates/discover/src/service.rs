@@ -39,21 +39,28 @@ pub(crate) struct Naming {
     label: Arc<Label>,
 }
 
+/// The name of this host, the kernel's unless it is given, and what is said of it as a resource.
+#[must_use]
+pub fn host(name: Option<String>) -> (String, Attrs) {
+    let uname = rustix::system::uname();
+    let host = name.unwrap_or_else(|| uname.nodename().to_string_lossy().into_owned());
+    let mut attrs = Attrs::new().with(HOST_NAME, host.clone());
+    // The id that systemd gives a machine, as the semantic conventions ask for it.
+    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    if !machine.trim().is_empty() {
+        attrs.set(HOST_ID, machine.trim().to_owned());
+    }
+    (host, attrs)
+}
+
 impl Naming {
     pub(crate) fn new(
         hostname: Option<String>,
         own: &ResourceAttributes,
         label: Arc<Label>,
     ) -> Self {
-        let uname = rustix::system::uname();
         let host_is_given = hostname.is_some();
-        let host = hostname.unwrap_or_else(|| uname.nodename().to_string_lossy().into_owned());
-        let mut shared = Attrs::new().with(HOST_NAME, host.clone());
-        // The id that systemd gives a machine, as the semantic conventions ask for it.
-        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-        if !machine.trim().is_empty() {
-            shared.set(HOST_ID, machine.trim().to_owned());
-        }
+        let (host, mut shared) = host(hostname);
         add(&mut shared, own);
         Self { host, host_is_given, shared, label }
     }

@@ -3,6 +3,8 @@
 //! keeps that snapshot fresh in tasks of its own.
 
 mod container;
+pub mod dns;
+pub mod host;
 pub mod kube;
 mod names;
 

@@ -19,14 +19,16 @@ use vor_pipeline::{Bounds, BucketsConfig, Exporter, MeterConfig, Prefix};
 pub use feature::Feature;
 
 use otlp::{Otlp, OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig};
-use print::{Output, Print, TracePrinter};
+use print::{Output, Print, PrintFlows, TracePrinter};
 use prometheus::{Build, InternalMetricsConfig, Prometheus, PrometheusConfig};
 
 /// Everything that exporters are set by.
 pub struct Settings {
     /// `trace_printer`.
     pub trace_printer: TracePrinter,
-    /// Where printed spans go.
+    /// `network.print_flows`.
+    pub print_flows: PrintFlows,
+    /// Where printed spans and flows go.
     pub output: Output,
     /// `prometheus_export`.
     pub prometheus: PrometheusConfig,
@@ -88,10 +90,11 @@ impl Settings {
 /// Every exporter. Those that `settings` switch off say so when they are started.
 #[must_use]
 pub fn all(settings: Settings) -> Vec<Box<dyn Exporter>> {
-    let Settings { trace_printer, output, prometheus, internal_metrics, .. } = settings;
+    let Settings { trace_printer, print_flows, output, prometheus, internal_metrics, .. } =
+        settings;
     let Settings { otlp, otlp_traces, otlp_metrics, prefix, build, .. } = settings;
     vec![
-        Box::new(Print::new(trace_printer, output)),
+        Box::new(Print::new(trace_printer, print_flows, output)),
         Box::new(Prometheus::new(prometheus, internal_metrics, prefix, build)),
         Box::new(Otlp::new(otlp, otlp_traces, otlp_metrics, prefix, build)),
     ]
@@ -107,6 +110,7 @@ mod tests {
     fn settings() -> Settings {
         Settings {
             trace_printer: TracePrinter::Disabled,
+            print_flows: PrintFlows::No,
             output: Output::plain(std::io::sink()),
             prometheus: PrometheusConfig::builder().load().unwrap(),
             internal_metrics: InternalMetricsConfig::builder().load().unwrap(),

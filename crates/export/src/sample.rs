@@ -12,9 +12,10 @@ use vor_model::semconv::{
     URL_PATH,
 };
 use vor_model::{
-    Attrs, Clock, ConnId, Connection, Endpoint, Family, Group, Headline, Instrument, Interval, Key,
-    Kind, Language, Measure, Mono, Operation, Origin, ProcessKey, Service, Side, Span, SpanId,
-    Status, TraceId, Transport,
+    Attrs, Clock, ConnId, Connection, EndFacts, Endpoint, Family, Flow, FlowEnd, FlowKey, Group,
+    Headline, Initiator, Instrument, Interval, Key, Kind, Language, Measure, Mono, Operation,
+    Origin, Passage, Place, ProcessKey, Service, Side, Span, SpanId, Status, TcpStats, TraceId,
+    Transport, Workload,
 };
 
 const LABELS: &[Key] =
@@ -152,4 +153,67 @@ pub(crate) fn golden(name: &str, actual: &str) {
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(actual, expected, "{name} differs; VOR_BLESS=1 rewrites it");
+}
+
+/// A request from a pod in one zone to one in another, and a flow of which nothing is known.
+pub(crate) fn flows_of_pods() -> [Flow; 2] {
+    let end = |at: &str| {
+        let at: SocketAddr = at.parse().unwrap();
+        FlowEnd { ip: at.ip(), port: at.port() }
+    };
+    let flow = |src: &str, dst: &str, protocol| Flow {
+        key: FlowKey {
+            netns: 1,
+            iface: 2,
+            passage: Passage::Ingress,
+            protocol,
+            src: end(src),
+            dst: end(dst),
+        },
+        vlan: None,
+        bytes: 1500,
+        packets: 3,
+        time: Interval { start: Mono(1_000_000_000), end: Mono(2_000_000_000) },
+        tcp_flags: 0x02,
+        tcp: TcpStats::default(),
+        initiator: None,
+        src_process: None,
+        dst_process: None,
+        agent: None,
+        iface_name: None,
+        src_facts: EndFacts::default(),
+        dst_facts: EndFacts::default(),
+    };
+    let mut known = flow("10.0.0.1:40000", "10.0.0.2:8080", 6);
+    known.initiator = Some(Initiator::Src);
+    known.iface_name = Some("veth 1\n".into());
+    known.agent = Some("192.0.2.1".into());
+    known.tcp.retransmits = 2;
+    known.src_facts.workload = Some(pod("web", "zone-a"));
+    known.dst_facts.workload = Some(pod("cart", "zone-b"));
+    known.dst_facts.service = Some(service());
+    known.dst_facts.cidr = Some("10.0.0.0/8".into());
+    let mut bare = flow("[fd00::1]:0", "[fd00::2]:0", 58);
+    bare.dst_facts.host = Some("two.example.test".into());
+    [known, bare]
+}
+
+fn pod(name: &str, zone: &str) -> Arc<Workload> {
+    Arc::new(Workload {
+        name: name.into(),
+        namespace: "shop".into(),
+        named_by: "deployment",
+        place: Some(Place {
+            kind: "Pod",
+            name: format!("{name}-abc").into(),
+            namespace: "shop".into(),
+            owner_kind: "Deployment".into(),
+            owner_name: name.into(),
+            node_name: "node-1".into(),
+            node_ip: Some("192.0.2.9".parse().unwrap()),
+            zone: zone.into(),
+            cluster: "prod".into(),
+        }),
+        ..Workload::default()
+    })
 }

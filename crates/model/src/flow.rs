@@ -101,6 +101,8 @@ pub struct Flow {
     pub src_process: Option<ProcessKey>,
     /// See `src_process`.
     pub dst_process: Option<ProcessKey>,
+    /// An address of the host that saw it, where known.
+    pub agent: Option<Arc<str>>,
     /// The name of the interface, where known.
     pub iface_name: Option<Arc<str>>,
     /// What is known of the end where the packets come from. Stages fill it; what is read of it as attributes is

@@ -9,8 +9,10 @@
 mod assemble;
 mod chain;
 mod config;
+pub mod flow;
 mod meter;
 mod outlet;
+mod protocol_names;
 #[cfg(test)]
 mod sample;
 pub mod stages;

@@ -50,7 +50,7 @@ pub(crate) fn exec(args: &ExecArgs) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::new()?;
         let held = Held::start(args)?;
         let whom = Whom::Family { pid: held.child.id(), program: resolved(args) };
-        let agent = match Agent::start(config, &whom, Output::stderr(no_color())) {
+        let agent = match Agent::start(&config, &whom, Output::stderr(no_color())) {
             Ok(agent) => agent,
             Err(error) => {
                 held.give_up();

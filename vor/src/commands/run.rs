@@ -22,7 +22,7 @@ pub(crate) fn run(args: &SettingsArgs) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let agent = Agent::start(loaded.settings, &Whom::Selected, Output::stdout(no_color()))?;
+        let agent = Agent::start(&loaded.settings, &Whom::Selected, Output::stdout(no_color()))?;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

@@ -55,6 +55,9 @@ pub struct KubernetesConfig {
     /// Labels that give service names (older form of `resource_labels`).
     #[config(nested)]
     pub meta_source_labels: SourceLabelsConfig,
+    /// Drops network flows of which one end is not known to Kubernetes.
+    #[config(default = false, env = "NETWORK_DROP_EXTERNAL")]
+    pub drop_external: bool,
     /// Objects that are remembered at most.
     #[config(default = 50_000, env = "KUBE_MAX_OBJECTS")]
     pub max_objects: usize,

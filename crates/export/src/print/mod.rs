@@ -5,6 +5,7 @@
 //! thread that may block, so that a slow terminal holds up nothing but this exporter. When nobody reads any
 //! more (a closed pipe), the exporter says so once and ends.
 
+mod flows;
 mod json;
 #[cfg(test)]
 mod tests;
@@ -13,11 +14,12 @@ mod text;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use flows::PrintFlows;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use text::Stamps;
 use vor_health::{Board, Verdict};
-use vor_model::{Clock, Span};
+use vor_model::{Clock, Flow, Span};
 use vor_pipeline::{Batch, Exporter, Inbox, Source, StartError, Task, clock};
 
 /// Lines are written when they are this long together, or when nothing more waits.
@@ -79,14 +81,52 @@ impl Output {
 /// The exporter.
 pub struct Print {
     printer: TracePrinter,
+    flows: PrintFlows,
     output: Output,
 }
 
+/// Its names on the board.
+const SPANS: &str = "print";
+const FLOWS: &str = "print_flows";
+
 impl Print {
-    /// Prints as `printer` says, to `output`.
+    /// Prints spans as `printer` and flows as `flows` says, to `output`.
     #[must_use]
-    pub fn new(printer: TracePrinter, output: Output) -> Self {
-        Self { printer, output }
+    pub fn new(printer: TracePrinter, flows: PrintFlows, output: Output) -> Self {
+        Self { printer, flows, output }
+    }
+
+    fn start_spans(&self, from: &mut Source<'_>) -> Option<Task> {
+        let output = self.output.clone();
+        let mut format = match self.printer {
+            TracePrinter::Disabled => return None,
+            TracePrinter::Counter => {
+                let (inbox, board) = (from.spans(SPANS), from.board());
+                return Some(Box::pin(count(inbox, output, board)));
+            }
+            TracePrinter::Text => {
+                Format::Text { stamps: Stamps::new(TimeZone::system()), colour: output.colour }
+            }
+            TracePrinter::Json => Format::Json { indent: false },
+            TracePrinter::JsonIndent => Format::Json { indent: true },
+        };
+        let (inbox, board) = (from.spans(SPANS), from.board());
+        let write =
+            move |span: &Span, clock: &Clock, to: &mut Vec<u8>| format.write(span, clock, to);
+        Some(Box::pin(print(SPANS, inbox, write, output, board)))
+    }
+
+    fn start_flows(&self, from: &mut Source<'_>) -> Option<Task> {
+        let json = match (self.flows, self.printer) {
+            (PrintFlows::No, _) => return None,
+            (PrintFlows::Json, _)
+            | (PrintFlows::Yes, TracePrinter::Json | TracePrinter::JsonIndent) => true,
+            (PrintFlows::Text | PrintFlows::Yes, _) => false,
+        };
+        let write = if json { flows::json } else { flows::text };
+        let (inbox, board) = (from.flows(FLOWS), from.board());
+        let write = move |flow: &Flow, _: &Clock, to: &mut Vec<u8>| write(flow, to);
+        Some(Box::pin(print(FLOWS, inbox, write, self.output.clone(), board)))
     }
 }
 
@@ -96,22 +136,14 @@ impl Exporter for Print {
     }
 
     fn start(self: Box<Self>, from: &mut Source<'_>) -> Result<Option<Task>, StartError> {
-        let mut format = match self.printer {
-            TracePrinter::Disabled => return Ok(None),
-            TracePrinter::Counter => {
-                let (inbox, board) = (from.spans("print"), from.board());
-                return Ok(Some(Box::pin(count(inbox, self.output, board))));
-            }
-            TracePrinter::Text => {
-                Format::Text { stamps: Stamps::new(TimeZone::system()), colour: self.output.colour }
-            }
-            TracePrinter::Json => Format::Json { indent: false },
-            TracePrinter::JsonIndent => Format::Json { indent: true },
-        };
-        let (inbox, board) = (from.spans("print"), from.board());
-        let write =
-            move |span: &Span, clock: &Clock, to: &mut Vec<u8>| format.write(span, clock, to);
-        Ok(Some(Box::pin(print("print", inbox, write, self.output, board))))
+        let (spans, flows) = (self.start_spans(from), self.start_flows(from));
+        Ok(match (spans, flows) {
+            (None, None) => None,
+            (Some(task), None) | (None, Some(task)) => Some(task),
+            (Some(spans), Some(flows)) => Some(Box::pin(async move {
+                tokio::join!(spans, flows);
+            })),
+        })
     }
 }
 

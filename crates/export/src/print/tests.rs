@@ -8,7 +8,7 @@ use vor_pipeline::{Meter, MeterConfig, Outlet};
 
 use super::text::GoDuration;
 use super::*;
-use crate::sample::{answered, clock as at_noon, failed_call, golden};
+use crate::sample::{answered, clock as at_noon, failed_call, flows_of_pods, golden};
 
 fn printed(format: &mut Format) -> String {
     let mut lines = Vec::new();
@@ -47,6 +47,65 @@ fn json_has_one_object_per_line() {
     }
     golden("print/golden/spans.jsonl", &lines);
     golden("print/golden/indented.json", &printed(&mut Format::Json { indent: true }));
+}
+
+#[test]
+fn flows_have_one_line_each_whatever_strangers_are_called() {
+    let mut lines = Vec::new();
+    for flow in flows_of_pods() {
+        flows::text(&flow, &mut lines);
+    }
+    let lines = String::from_utf8(lines).unwrap();
+    assert!(lines.lines().all(|line| line.starts_with("network_flow: transport=")));
+    golden("print/golden/flows.txt", &lines);
+    let mut lines = Vec::new();
+    for flow in flows_of_pods() {
+        flows::json(&flow, &mut lines);
+    }
+    let lines = String::from_utf8(lines).unwrap();
+    let object: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&object["bytes"], &object["transport"]), (&1500.into(), &"TCP".into()));
+    golden("print/golden/flows.jsonl", &lines);
+}
+
+#[test]
+fn whether_flows_are_printed_can_be_said_in_several_words() {
+    for (said, expected) in [
+        ("true", PrintFlows::Yes),
+        ("false", PrintFlows::No),
+        ("\"1\"", PrintFlows::Yes),
+        ("\"TRUE\"", PrintFlows::Yes),
+        ("\"json\"", PrintFlows::Json),
+        ("\"text\"", PrintFlows::Text),
+    ] {
+        assert_eq!(serde_json::from_str::<PrintFlows>(said).unwrap(), expected);
+    }
+    assert!(serde_json::from_str::<PrintFlows>("\"yaml\"").is_err());
+}
+
+#[tokio::test]
+async fn flows_and_spans_share_the_paper_line_by_line() {
+    let (board, paper) = (Board::new(), Paper::default());
+    let mut spans = Outlet::new(100, Arc::clone(&board));
+    let mut flows = Outlet::new(100, Arc::clone(&board));
+    let meter = Meter::new(MeterConfig::default(), &board);
+    let mut source = Source::new(&mut spans, &mut flows, meter, Arc::clone(&board));
+    let output = Output::plain(paper.clone());
+    let print = Box::new(Print::new(TracePrinter::Json, PrintFlows::Yes, output));
+    let task = tokio::spawn(print.start(&mut source).unwrap().unwrap());
+    for _ in 0..10 {
+        spans.put(&mut vec![answered(Duration::from_millis(1), 0); 3]);
+        flows.put(&mut flows_of_pods().to_vec());
+        tokio::task::yield_now().await;
+    }
+    drop((spans, flows));
+    task.await.unwrap();
+    let lines = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    let objects = lines.lines().map(serde_json::from_str::<serde_json::Value>);
+    let objects: Vec<_> = objects.collect::<Result<_, _>>().unwrap();
+    let of_flows = objects.iter().filter(|object| object.get("packets").is_some()).count();
+    assert_eq!((objects.len(), of_flows), (50, 20));
+    assert_eq!(board.counter("print_flows", "out").get(), 20);
 }
 
 #[test]
@@ -118,7 +177,7 @@ fn start(printer: TracePrinter, writer: impl Write + Send + 'static) -> Running 
     let mut flows = Outlet::new(1, Arc::clone(&board));
     let meter = Meter::new(MeterConfig::default(), &board);
     let mut source = Source::new(&mut outlet, &mut flows, meter, Arc::clone(&board));
-    let exporter = Box::new(Print::new(printer, Output::plain(writer)));
+    let exporter = Box::new(Print::new(printer, PrintFlows::No, Output::plain(writer)));
     let task = tokio::spawn(exporter.start(&mut source).unwrap().unwrap());
     Running { outlet, board, task }
 }
@@ -189,7 +248,7 @@ fn disabled_takes_no_inbox() {
     let mut flows = Outlet::new(1, Arc::clone(&board));
     let meter = Meter::new(MeterConfig::default(), &board);
     let mut source = Source::new(&mut outlet, &mut flows, meter, Arc::clone(&board));
-    let exporter = Print::new(TracePrinter::Disabled, Output::plain(io::sink()));
+    let exporter = Print::new(TracePrinter::Disabled, PrintFlows::No, Output::plain(io::sink()));
     assert!(Box::new(exporter).start(&mut source).unwrap().is_none());
     assert!(board.readings().iter().all(|reading| reading.stage != "print"));
 }

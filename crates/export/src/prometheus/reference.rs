@@ -2,13 +2,21 @@
 //! Writes `docs/reference/metrics.md` from what protocols declare and what really stands on a board.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use confique::Config;
-use vor_pipeline::{Assemble, Chain, Meter, MeterConfig, Outlet, Services, SpansConfig};
+use vor_model::{self as model, Flow, ProcessKey, Workload};
+use vor_pipeline::stages::{
+    CidrList, Cidrs, Dedup, DedupConfig, Filter, Owners, ProtocolList, Protocols, ReverseDns,
+    Workloads,
+};
+use vor_pipeline::{
+    Assemble, Chain, Directory, Meter, MeterConfig, Outlet, Services, SpansConfig, flow,
+};
 
 use super::*;
 use crate::otlp::{Otlp, OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig};
-use crate::print::{Output, Print, TracePrinter};
+use crate::print::{Output, Print, PrintFlows, TracePrinter};
 use crate::sample::{answered, golden};
 
 const INTRODUCTION: &str = "\
@@ -18,7 +26,7 @@ Written by a test from the definitions of the metrics (`VOR_BLESS=1 cargo test -
 
 ## Metrics of services
 
-Each is a histogram. Prometheus gets explicit buckets, and native ones when it asks for protobuf; OTLP gets explicit or
+Metrics of the feature `application`. Each is a histogram. Prometheus gets explicit buckets, and native ones when it asks for protobuf; OTLP gets explicit or
 exponential ones (`otel_metrics_export.histogram_aggregation`), cumulative or delta. Sampled operations are exemplars
 in OpenMetrics, protobuf and OTLP.
 
@@ -34,6 +42,20 @@ Beside them Prometheus gets, for the services it has series of:
 | Prometheus | Labels | Help |
 |---|---|---|
 ";
+
+const NETWORK: &str = "
+## Metrics of the network
+
+Of flows and of what TCP and DNS say of themselves, for the whole host: in Prometheus without labels of a service, in OTLP under
+a resource that is called `beyla-network-flows`. `iface` and `iface.direction` are labels too when `network.deduper` is
+`none`, `src.cidr` and `dst.cidr` when `network.cidrs` names networks. Sums are counters, and whole numbers.
+
+| OpenTelemetry | Prometheus | Feature | Labels | Help |
+|---|---|---|---|---|
+";
+
+const OPTIONAL: &str = "
+Further attributes become labels when `attributes.select` asks for them. For flows and TCP: ";
 
 const OWN: &str = "
 The words `beyla` above and below follow `metrics.prefix`.
@@ -51,7 +73,8 @@ const STAGES: &str = "
 
 What a stage takes in it hands on or loses, and says why: `vor_stage_in_total` = `vor_stage_out_total` + the sum of
 `vor_stage_lost_total`, once nothing waits any more. Everything else that a stage counts is a `vor_stage_reading`. Discovery
-and each tracer have stages of their own, named after them. An exporter has one when it is on.
+and each tracer have stages of their own, named after them, and `reverse_dns` counts addresses that name servers are asked about.
+An exporter has one when it is on. The stages of flows are there when they have something to do.
 
 | Stage | What | Meaning |
 |---|---|---|
@@ -77,17 +100,28 @@ const MEANINGS: &[(&str, &str, &str)] = &[
     ("chain", "in", "spans"),
     ("chain", "out", "spans"),
     ("chain", "lost.stage", "spans that a stage took away as it was told to"),
-    ("meter", "in", "values: one operation in one metric"),
+    ("flows", "in", "flows"),
+    ("flows", "out", "flows"),
+    ("flows", "lost.stage", "flows that a stage took away as it was told to"),
+    ("flow_dedup", "owners", "pairs of ends of which it is known where their packets are counted"),
+    ("flow_dedup", "evicted", "of these, those that were forgotten to make room"),
+    ("print_flows", "in", "flows for this exporter"),
+    ("print_flows", "out", "flows that were printed"),
+    ("print_flows", "waiting", "flows in its inbox"),
+    ("print_flows", "lost.full", "flows that found its inbox full: it is too slow"),
+    ("print_flows", "lost.gone", "flows that it left in its inbox, or that came after its end"),
+    ("print_flows", "lost.write", "flows whose lines could not be written"),
+    ("meter", "in", "values: one operation or flow in one metric"),
     ("meter", "out", "values that are in a series"),
     ("meter", "overflow", "of these, values that are in the overflow series of their service"),
     ("meter", "series", "series"),
-    ("meter", "ns", "time spent, in nanoseconds"),
     ("meter", "lost.too_many_series", "values that found no room even there"),
     ("print", "lost.write", "spans whose lines could not be written"),
     ("otlp_traces", "lost.unselected", "spans of protocols that are not in `instrumentations`"),
     ("otlp_traces", "lost.unsampled", "spans that the sampler left out"),
     ("otlp_metrics", "in", "points: one series at one time"),
     ("otlp_metrics", "out", "points that the collector took"),
+    ("", "ns", "time spent, in nanoseconds"),
     ("", "dropped", "what this stage of a chain took away as it was told to"),
     ("", "in", "spans for this exporter"),
     ("", "out", "spans that left"),
@@ -124,6 +158,7 @@ async fn everything() -> Arc<Board> {
     );
     let meter = Meter::new(MeterConfig::default(), &board);
     drop(Chain::<vor_model::Span>::new("chain", Arc::clone(&board)).stage(meter.tap()));
+    drop(flow_stages(&board));
     let mut spans = Outlet::new(1, Arc::clone(&board));
     let mut flows = Outlet::new(1, Arc::clone(&board));
     let mut shared = OtlpConfig::builder().load().unwrap();
@@ -135,7 +170,7 @@ async fn everything() -> Arc<Board> {
         Prefix::Beyla,
         Build { version: "", revision: "" },
     );
-    let print = Print::new(TracePrinter::Text, Output::plain(std::io::sink()));
+    let print = Print::new(TracePrinter::Text, PrintFlows::Yes, Output::plain(std::io::sink()));
     let mut source = Source::new(&mut spans, &mut flows, Arc::clone(&meter), Arc::clone(&board));
     let exporters: [Box<dyn Exporter>; 2] = [Box::new(print), Box::new(otlp)];
     let mut tasks = JoinSet::new();
@@ -146,6 +181,64 @@ async fn everything() -> Arc<Board> {
     drop((spans, flows));
     tasks.join_all().await;
     board
+}
+
+struct Nobody;
+
+impl Directory for Nobody {
+    fn at(&self, _ip: IpAddr) -> Option<Arc<Workload>> {
+        None
+    }
+
+    fn of(&self, _process: ProcessKey) -> Option<Arc<Workload>> {
+        None
+    }
+}
+
+/// Every stage that flows may pass.
+fn flow_stages(board: &Arc<Board>) -> Chain<Flow> {
+    let protocols = serde_json::from_str::<ProtocolList>(r#"["TCP"]"#).unwrap();
+    let cidrs = serde_json::from_str::<CidrList>(r#"["10.0.0.0/8"]"#).unwrap();
+    let rules = serde_json::from_str(r#"{"src.name": {"match": "*"}}"#).unwrap();
+    let dedup = DedupConfig { ttl: std::time::Duration::ZERO, max_flows: 1 };
+    Chain::new("flows", Arc::clone(board))
+        .maybe(Protocols::new(&protocols, &protocols))
+        .stage(Dedup::new(dedup, board))
+        .stage(Owners::new(Services::new(std::time::Duration::ZERO), None))
+        .maybe(Cidrs::new(&cidrs))
+        .stage(Workloads::new(Arc::new(Nobody), false))
+        .stage(ReverseDns::new(Arc::new(Nobody)))
+        .maybe(Filter::of_flows(&rules).unwrap())
+}
+
+/// A row about `family` in a table; `feature` is a column of its own.
+fn row(of: &'static model::Family, feature: Option<&str>) -> String {
+    let name = if of.standard { of.name.to_owned() } else { format!("beyla.{}", of.name) };
+    let shown = families::measured(vor_pipeline::FamilyPoints {
+        family: of,
+        name: name.as_str().into(),
+        labels: of.labels.into(),
+        bounds: Arc::default(),
+        points: Vec::new(),
+    });
+    let suffix = if of.instrument == model::Instrument::Sum { "_total" } else { "" };
+    let feature = feature.map(|feature| format!(" `{feature}` |")).unwrap_or_default();
+    let (labels, help) = (keys(of.labels.iter()), of.help);
+    format!("| `{name}` | `{}{suffix}` |{feature} {labels} | {help} |\n", shown.name)
+}
+
+fn keys<'a>(keys: impl Iterator<Item = &'a model::Key>) -> String {
+    keys.map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
+
+const fn feature(group: model::Group) -> &'static str {
+    match group {
+        model::Group::Application => "application",
+        model::Group::Network => "network",
+        model::Group::NetworkPackets => "network`, `network_flow_packets",
+        model::Group::InterZone => "network_inter_zone",
+        model::Group::Stats => "stats",
+    }
 }
 
 fn labels(family: &Family) -> String {
@@ -159,16 +252,7 @@ async fn the_reference_names_every_metric_and_every_counter() {
     page += "| OpenTelemetry | Prometheus | Labels | Help |\n|---|---|---|---|\n";
     for protocol in vor_protocol::ALL {
         for family in protocol.info().families {
-            let shown = families::measured(vor_pipeline::FamilyPoints {
-                family,
-                name: family.name.into(),
-                labels: family.labels.into(),
-                bounds: Arc::default(),
-                points: Vec::new(),
-            });
-            let labels = family.labels.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
-            let (labels, name, help) = (labels.join(", "), family.name, family.help);
-            writeln!(page, "| `{name}` | `{}` | {labels} | {help} |", shown.name).unwrap();
+            page += &row(family, None);
         }
     }
     page += LABELS;
@@ -183,6 +267,12 @@ async fn the_reference_names_every_metric_and_every_counter() {
         let (name, labels, help) = (&family.name, labels(&family), &family.help);
         writeln!(page, "| `{name}_info` | {labels} | {help} |").unwrap();
     }
+    page += NETWORK;
+    for family in flow::FAMILIES {
+        page += &row(family, Some(feature(family.group)));
+    }
+    page += OPTIONAL;
+    writeln!(page, "{}.", keys(flow::FAMILIES[0].optional.iter())).unwrap();
     page += OWN;
     let (requests, prefix) = (vec![(0, String::new(), Arc::default())], Prefix::Beyla);
     for family in super::own(requests, prefix, build, Arc::clone(&board))() {

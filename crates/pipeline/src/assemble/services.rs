@@ -60,6 +60,12 @@ impl Services {
         }
     }
 
+    /// The service that `process` belongs to, as far as is known.
+    #[must_use]
+    pub fn of(&self, process: ProcessKey) -> Option<Arc<Service>> {
+        self.table().get(&process).map(|entry| Arc::clone(&entry.service))
+    }
+
     /// What `process` is called.
     pub(super) fn get(&self, process: ProcessKey, now: Mono) -> Option<Named> {
         let table = self.table();

@@ -74,7 +74,8 @@ impl Select {
             patterns.iter().any(|pattern| pattern.is_match(&name))
         };
         let own = family.labels.iter().map(|key| (key, true));
-        let optional = family.optional.iter().map(|key| (key, shown.contains(key)));
+        let optional = family.optional.iter().filter(|key| !family.labels.contains(key));
+        let optional = optional.map(|key| (key, shown.contains(key)));
         let wanted = own.chain(optional).filter(|(key, default)| {
             if included.is_empty() { *default } else { fits(key, &included) }
         });

@@ -261,9 +261,15 @@ impl Amount {
     }
 }
 
-/// What `family` measures of `item`, if it has that.
+/// What `family` measures of `item`, if it has that. Nothing adds nothing to a sum.
 fn measured<T: Measured>(family: &Family, item: &T) -> Option<Amount> {
-    match &family.measure {
+    let amount = amount(&family.measure, item)?;
+    let adds = amount.whole() > 0 || family.instrument != Instrument::Sum;
+    adds.then_some(amount)
+}
+
+fn amount<T: Measured>(measure: &Measure, item: &T) -> Option<Amount> {
+    match measure {
         Measure::Duration => Some(Amount::Real(item.duration().as_secs_f64())),
         Measure::Attribute(key) => match *item.attribute(key)? {
             Value::Int(number) => u64::try_from(number).ok().map(Amount::Whole),

@@ -39,6 +39,7 @@ impl Reading {
             initiator,
             src_process: None,
             dst_process: None,
+            agent: None,
             iface_name: None,
             src_facts: EndFacts::default(),
             dst_facts: EndFacts::default(),

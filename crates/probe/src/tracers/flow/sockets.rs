@@ -330,6 +330,7 @@ fn without_packets(key: FlowKey, tcp: TcpStats, process: Option<ProcessKey>, now
         initiator: None,
         src_process: process,
         dst_process: None,
+        agent: None,
         iface_name: None,
         src_facts: EndFacts::default(),
         dst_facts: EndFacts::default(),
