@@ -8,6 +8,7 @@
 pub mod apps;
 pub mod collector;
 pub mod law;
+pub mod matrix;
 pub mod ports;
 pub mod printed;
 pub mod program;
@@ -15,6 +16,7 @@ pub mod red;
 pub mod scenario;
 pub mod scene;
 pub mod scrape;
+pub mod services;
 pub mod shop;
 pub mod truth;
 pub mod until;

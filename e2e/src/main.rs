@@ -57,6 +57,9 @@ struct RunArgs {
     /// Programs built before; without it they are built now, into a temporary folder.
     #[arg(long)]
     apps: Option<PathBuf>,
+    /// Runs the cells of Go programs that are in this folder, built by `cargo xtask go-matrix`, and nothing else.
+    #[arg(long)]
+    go_programs: Option<PathBuf>,
     /// By how much all time limits are stretched: 1, or 8 with --smoke.
     #[arg(long)]
     patience: Option<u32>,
@@ -112,7 +115,10 @@ fn main() -> ExitCode {
 
 /// Whether nothing failed.
 fn run(args: &RunArgs, out: &mut impl Write) -> Result<bool> {
-    let mut chosen = vor_e2e::all();
+    let mut chosen = match &args.go_programs {
+        Some(dir) => vor_e2e::matrix::cells(dir)?,
+        None => vor_e2e::all(),
+    };
     chosen.retain(|scenario| wanted(scenario, args));
     ensure!(!chosen.is_empty(), "no scenario has such a name, see --list");
     if args.list {

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::{
     exec::{self, say},
+    golang::matrix,
     repo::Repo,
     results::Run,
     tally::{Skips, Tally},
@@ -53,6 +54,24 @@ pub(crate) fn all(repo: &Repo, tally: &mut Tally) -> Result<()> {
     })?;
     run.ended(status.code().unwrap_or(1));
     run.write(repo)?;
+    run.count(tally);
+    Ok(())
+}
+
+/// Cells of the matrix of Go programs whose names begin with these words.
+pub(crate) fn go(repo: &Repo, names: &[String], tally: &mut Tally) -> Result<()> {
+    let release = exec::text(repo.program("uname").arg("-r"))?;
+    let mut run = Run::new(repo, "native-go", release.trim(), DOOR)?;
+    let mut runner = runner(repo);
+    runner.arg("--go-programs").arg(matrix::place(repo)).args(["--door", DOOR]);
+    for name in names {
+        runner.args(["--only", name]);
+    }
+    let status = exec::lines(&mut runner, |line| {
+        say(line);
+        run.line(line);
+    })?;
+    run.ended(status.code().unwrap_or(1));
     run.count(tally);
     Ok(())
 }

@@ -10,6 +10,7 @@ mod chart;
 mod ci;
 mod e2e;
 mod exec;
+mod golang;
 mod kube_apiserver;
 mod page;
 mod repo;
@@ -49,6 +50,10 @@ enum Command {
     KubeApiserver,
     /// A command, or the smoke suite, on another kernel
     Vm(vm::VmArgs),
+    /// Go programs of many versions under vor: builds them, runs their cases
+    GoMatrix(golang::matrix::MatrixArgs),
+    /// Where fields are in Go libraries, version by version: makes crates/exe/src/go/offsets.txt
+    GoOffsets(golang::offsets::OffsetsArgs),
     /// Measurements, written into docs/performance.md
     Bench {
         #[command(subcommand)]
@@ -86,6 +91,8 @@ fn dispatch(command: Command, repo: &Repo) -> anyhow::Result<bool> {
         Command::Chart => chart::run(repo),
         Command::KubeApiserver => kube_apiserver::run(repo),
         Command::Vm(args) => vm::run(repo, &args),
+        Command::GoMatrix(args) => golang::matrix::run(repo, &args),
+        Command::GoOffsets(args) => golang::offsets::run(repo, &args),
         Command::Bench { what } => bench::run(repo, &what),
     }
 }

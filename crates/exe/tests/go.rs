@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of these tests are tests too")]
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
 use object::{Object, ObjectSection, ObjectSymbol};
 use tempfile::TempDir;
-use vor_exe::go::{Field, Offset, Program, Wanted};
+use vor_exe::go::{self, Field, OFFSETS, Offset, Program, Wanted};
 
 const SOURCE: &str = r#"package main
 
@@ -101,6 +102,28 @@ fn functions_are_where_the_symbols_say_however_a_program_is_linked() {
         }
         assert_eq!(third.build, program.build, "{name}");
     }
+}
+
+/// The debug information of a program and the table tell the same about its version of Go.
+#[test]
+fn the_table_is_what_debug_information_says() {
+    let dir = TempDir::new().unwrap();
+    let path = build(dir.path(), "plain", false, &[]);
+    let stripped = build(dir.path(), "bare", false, &["-ldflags=-s -w"]);
+    let listed: HashSet<&str> = OFFSETS.lines().filter(|line| !line.starts_with(' ')).collect();
+    let (build, layouts) = go::layouts(&path, |of| listed.contains(of)).unwrap();
+    assert!(layouts.len() > 40, "{}", layouts.len());
+    let fields = layouts.iter().flat_map(|(of, fields)| fields.keys().map(move |name| (of, name)));
+    let fields: Vec<_> = fields.filter(|(_, name)| *name != "_").collect();
+    let wanted: Vec<_> = fields.iter().map(|(of, name)| Field { of, name }).collect();
+    let wanted = Wanted { functions: &[], fields: &wanted };
+    let program = Program::open(&stripped, &wanted).unwrap();
+    for (of, name) in fields {
+        let expected = layouts[of][name];
+        let found = program.offset(of, name);
+        assert_eq!(found.map(Offset::bytes), Some(expected), "{of}.{name}: {:?}", build.toolchain);
+    }
+    assert_eq!(program.offset("net/http.Request", "Method"), Some(Offset::Known(0)));
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! The Go linker puts all types into the unit of package `runtime`. Units are read one after another, and one
 //! is in memory at a time.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
 
 use flate2::read::ZlibDecoder;
@@ -13,46 +12,41 @@ use gimli::{
     UnitHeader,
 };
 
+use super::GoError;
 use super::image::{self, Image};
-use super::{Field, GoError};
 use crate::file::ExeError;
 
 /// The largest unit that is read: types of a program of 500 MiB.
 const MAX_UNIT: u64 = 96 << 20;
-const MAX_ABBREVIATIONS: usize = 1 << 20;
+const MAX_ABBREVIATIONS: u64 = 1 << 20;
 /// Bytes of a header of compressed sections; its first word is the method, 1 for zlib.
 const COMPRESSION_HEADER: usize = 24;
 const ZLIB: u8 = 1;
 
 type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
-/// The offsets of those of `wanted` that the file describes; none when it has no debug information.
-pub(super) fn offsets<'w>(
+/// Calls `found` with struct, member and offset for all structs whose names `wanted` accepts. False when the
+/// file has no debug information of types.
+pub(super) fn members(
     image: &Image<'_>,
-    wanted: &'w [Field<'w>],
-) -> Result<HashMap<Field<'w>, u64>, GoError> {
-    let mut found = HashMap::new();
-    let (Some(mut info), Some(mut abbreviations)) =
+    wanted: impl Fn(&str) -> bool,
+    mut found: impl FnMut(&str, &str, u32),
+) -> Result<bool, GoError> {
+    let (Some(mut info), Some(abbreviations)) =
         (open(image, ".debug_info")?, open(image, ".debug_abbrev")?)
     else {
-        return Ok(found);
+        return Ok(false);
     };
-    let mut names = Vec::new();
-    let limit = u64::try_from(MAX_ABBREVIATIONS).unwrap_or(0);
-    abbreviations.by_ref().take(limit).read_to_end(&mut names).map_err(cut)?;
-    let mut structs: HashMap<&[u8], Vec<Field<'w>>> = HashMap::new();
-    for field in wanted {
-        structs.entry(field.of.as_bytes()).or_default().push(*field);
-    }
+    let mut kinds = Vec::new();
+    abbreviations.take(MAX_ABBREVIATIONS).read_to_end(&mut kinds).map_err(cut)?;
     let mut unit = Vec::new();
     while next_unit(&mut info, &mut unit)? {
         // A unit that cannot be read describes nothing; the others may.
-        let _ = types(&unit, &names, &structs, &mut found);
-        if found.len() == wanted.len() {
-            break;
+        if types(&unit, &kinds, &wanted, &mut found).unwrap_or(false) {
+            return Ok(true);
         }
     }
-    Ok(found)
+    Ok(false)
 }
 
 /// A debug section, unpacked as it is read.
@@ -100,20 +94,21 @@ fn cut(error: io::Error) -> GoError {
     }
 }
 
-/// Adds what a unit says about wanted structs.
-fn types<'w>(
+/// Tells what a unit says about wanted structs. False when it is not the unit of types.
+fn types(
     unit: &[u8],
-    abbreviations: &[u8],
-    structs: &HashMap<&[u8], Vec<Field<'w>>>,
-    found: &mut HashMap<Field<'w>, u64>,
-) -> gimli::Result<()> {
+    kinds: &[u8],
+    wanted: &impl Fn(&str) -> bool,
+    found: &mut impl FnMut(&str, &str, u32),
+) -> gimli::Result<bool> {
     let info = DebugInfo::new(unit, LittleEndian);
-    let Some(header) = info.units().next()? else { return Ok(()) };
-    let abbreviations = header.abbreviations(&DebugAbbrev::new(abbreviations, LittleEndian))?;
-    if !has_types(&header, &abbreviations)? {
-        return Ok(());
+    let Some(header) = info.units().next()? else { return Ok(false) };
+    let kinds = header.abbreviations(&DebugAbbrev::new(kinds, LittleEndian))?;
+    if !has_types(&header, &kinds)? {
+        return Ok(false);
     }
-    let mut entries = header.entries_raw(&abbreviations, None)?;
+    let mut structs = false;
+    let mut entries = header.entries_raw(&kinds, None)?;
     while !entries.is_empty() {
         let depth = entries.next_depth();
         let Some(kind) = entries.read_abbreviation()? else { continue };
@@ -121,15 +116,17 @@ fn types<'w>(
             entries.skip_attributes(kind.attributes())?;
             continue;
         }
+        structs = true;
         let (name, _) = name_and_place(&mut entries, kind.attributes())?;
-        if let Some(fields) = name.and_then(|name| structs.get(super::unvendored(name))) {
-            members(&mut entries, depth, fields, found)?;
+        let name = name.and_then(|name| std::str::from_utf8(super::unvendored(name)).ok());
+        if let Some(of) = name.filter(|name| wanted(name)) {
+            each_member(&mut entries, depth, |member, place| found(of, member, place))?;
         }
     }
-    Ok(())
+    Ok(structs)
 }
 
-/// Whether this is the unit of package `runtime`, written by the Go linker.
+/// Whether this is a unit of package `runtime`, written by the Go linker.
 fn has_types(header: &UnitHeader<Bytes<'_>>, kinds: &Abbreviations) -> gimli::Result<bool> {
     let mut entries = header.entries_raw(kinds, None)?;
     let Some(root) = entries.read_abbreviation()? else { return Ok(false) };
@@ -150,18 +147,18 @@ fn has_types(header: &UnitHeader<Bytes<'_>>, kinds: &Abbreviations) -> gimli::Re
 }
 
 /// Reads the members of a struct whose entry has just been read at `depth`.
-fn members<'w>(
+fn each_member(
     entries: &mut EntriesRaw<'_, Bytes<'_>>,
     depth: isize,
-    fields: &[Field<'w>],
-    found: &mut HashMap<Field<'w>, u64>,
+    mut found: impl FnMut(&str, u32),
 ) -> gimli::Result<()> {
     while !entries.is_empty() && entries.next_depth() > depth {
         let Some(kind) = entries.read_abbreviation()? else { continue };
         let (name, place) = name_and_place(entries, kind.attributes())?;
-        let (Some(name), Some(place)) = (name, place) else { continue };
-        if let Some(field) = fields.iter().find(|field| field.name.as_bytes() == name) {
-            found.insert(*field, place);
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        let place = place.and_then(|place| u32::try_from(place).ok());
+        if let (Some(name), Some(place)) = (name, place) {
+            found(name, place);
         }
     }
     Ok(())

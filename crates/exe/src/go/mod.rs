@@ -10,11 +10,14 @@ pub(crate) mod block;
 mod build;
 mod code;
 mod dwarf;
+mod fields;
 mod image;
 mod pclntab;
+mod table;
 mod text;
+mod version;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 
@@ -22,8 +25,11 @@ pub use block::GoBuild;
 pub use build::{Build, Module};
 pub use code::Site;
 pub use image::Machine;
+pub use table::OFFSETS;
+pub use version::Version;
 
 use crate::file::{self, ExeError, FileKey};
+use fields::Offsets;
 use image::Image;
 use pclntab::Table;
 
@@ -58,7 +64,7 @@ pub struct Program {
     /// With what it was built.
     pub build: Build,
     functions: HashMap<String, Function>,
-    offsets: HashMap<String, HashMap<String, Offset>>,
+    offsets: Offsets,
 }
 
 /// A function that is linked in.
@@ -111,19 +117,17 @@ pub enum GoError {
 impl Program {
     /// Reads what is wanted of the file at `path`.
     pub fn open(path: &Path, wanted: &Wanted<'_>) -> Result<Self, GoError> {
+        Self::open_by(path, wanted, OFFSETS)
+    }
+
+    /// The same with another table of offsets than the [embedded](OFFSETS) one.
+    pub fn open_by(path: &Path, wanted: &Wanted<'_>, table: &str) -> Result<Self, GoError> {
         let (file, key) = file::open(path)?;
         let image = Image::read(&file)?;
-        let table = Table::find(&image)?;
+        let functions = Table::find(&image)?;
         let build = build::read(&image)?;
-        let functions = functions(&image, &table, wanted.functions)?;
-        let mut offsets: HashMap<String, HashMap<String, Offset>> = HashMap::new();
-        for (field, bytes) in dwarf::offsets(&image, wanted.fields)? {
-            let of = offsets.entry(field.of.to_owned()).or_default();
-            of.insert(
-                field.name.to_owned(),
-                Offset::Known(u32::try_from(bytes).unwrap_or(u32::MAX)),
-            );
-        }
+        let functions = find(&image, &functions, wanted.functions)?;
+        let offsets = fields::offsets(&image, &build, wanted.fields, table)?;
         Ok(Self { key, machine: image.machine, build, functions, offsets })
     }
 
@@ -140,8 +144,23 @@ impl Program {
     }
 }
 
+/// Structs by name, each with its fields and their offsets.
+pub type Layouts = BTreeMap<String, BTreeMap<String, u32>>;
+
+/// All structs that a program's debug information describes and `wanted` accepts, with its build; for making
+/// the table of offsets.
+pub fn layouts(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(Build, Layouts), GoError> {
+    let (file, _) = file::open(path)?;
+    let image = Image::read(&file)?;
+    let mut layouts = Layouts::new();
+    dwarf::members(&image, wanted, |of, name, place| {
+        layouts.entry(of.to_owned()).or_default().insert(name.to_owned(), place);
+    })?;
+    Ok((build::read(&image)?, layouts))
+}
+
 /// Finds functions and reads their code.
-fn functions(
+fn find(
     image: &Image<'_>,
     table: &Table,
     wanted: &[&str],

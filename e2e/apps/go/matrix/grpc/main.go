@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// A server and a client of google.golang.org/grpc, without generated code.
+//
+//	grpc serve PORT
+//	grpc call PORT unary|stream COUNT    begins once a line came on standard input
+//
+// The client makes COUNT calls, and the last one fails.
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"strconv"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+const bad = "nothing"
+
+var service = grpc.ServiceDesc{
+	ServiceName: "shop.Stock",
+	HandlerType: (*any)(nil),
+	Methods:     []grpc.MethodDesc{{MethodName: "Count", Handler: count}},
+	Streams: []grpc.StreamDesc{
+		{StreamName: "Watch", Handler: watch, ServerStreams: true, ClientStreams: true},
+	},
+}
+
+// count answers with what it was asked.
+func count(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	item := new(wrapperspb.StringValue)
+	if err := decode(item); err != nil {
+		return nil, err
+	}
+	if item.Value == bad {
+		return nil, status.Error(codes.NotFound, "no such item")
+	}
+	return item, nil
+}
+
+// watch answers each message until there are no more.
+func watch(_ any, stream grpc.ServerStream) error {
+	for {
+		item := new(wrapperspb.StringValue)
+		if err := stream.RecvMsg(item); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if item.Value == bad {
+			return status.Error(codes.NotFound, "no such item")
+		}
+		if err := stream.SendMsg(item); err != nil {
+			return err
+		}
+	}
+}
+
+func unary(connection *grpc.ClientConn, item string) error {
+	answer := new(wrapperspb.StringValue)
+	return connection.Invoke(context.Background(), "/shop.Stock/Count", wrapperspb.String(item), answer)
+}
+
+// stream sends three messages and takes three answers.
+func stream(connection *grpc.ClientConn, item string) error {
+	talk, err := connection.NewStream(context.Background(), &service.Streams[0], "/shop.Stock/Watch")
+	if err != nil {
+		return err
+	}
+	for i := 0; i < 3; i++ {
+		if err := talk.SendMsg(wrapperspb.String(item)); err != nil && err != io.EOF {
+			return err
+		}
+		if err := talk.RecvMsg(new(wrapperspb.StringValue)); err != nil {
+			return err
+		}
+	}
+	if err := talk.CloseSend(); err != nil {
+		return err
+	}
+	if err := talk.RecvMsg(new(wrapperspb.StringValue)); err != io.EOF {
+		return fmt.Errorf("after the end: %v", err)
+	}
+	return nil
+}
+
+func serve(address string) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer()
+	server.RegisterService(&service, nil)
+	return server.Serve(listener)
+}
+
+func call(address, kind string, count int) error {
+	connection, err := grpc.Dial(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	act := unary
+	if kind == "stream" {
+		act = stream
+	}
+	for i := 1; i < count; i++ {
+		if err := act(connection, strconv.Itoa(i)); err != nil {
+			return err
+		}
+	}
+	if err := act(connection, bad); status.Code(err) != codes.NotFound {
+		return fmt.Errorf("the last call: %v", err)
+	}
+	return nil
+}
+
+func main() {
+	if len(os.Args) < 3 {
+		os.Exit(2)
+	}
+	address := "127.0.0.1:" + os.Args[2]
+	if os.Args[1] == "serve" {
+		log.Fatal(serve(address))
+	}
+	count, err := strconv.Atoi(os.Args[4])
+	if err == nil {
+		_, err = bufio.NewReader(os.Stdin).ReadString('\n')
+	}
+	if err == nil {
+		err = call(address, os.Args[3], count)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}

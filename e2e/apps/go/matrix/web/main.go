@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// A server and a client of net/http, with and without TLS, HTTP/1.1 and HTTP/2.
+//
+//	web serve PORT plain|tls1|tls2
+//	web call PORT plain|tls1|tls2 COUNT    begins once a line came on standard input
+//
+// The client asks COUNT times for an item, and the last time for something that is not there.
+package main
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+// certificate makes one for this server alone.
+func certificate() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	template := x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	bytes, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{bytes}, PrivateKey: key}
+}
+
+func serve(address, way string) error {
+	http.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, r.URL.Path)
+	})
+	server := http.Server{Addr: address}
+	if way == "plain" {
+		return server.ListenAndServe()
+	}
+	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
+	return server.ListenAndServeTLS("", "")
+}
+
+func call(address, way string, count int) error {
+	transport := &http.Transport{ForceAttemptHTTP2: way == "tls2"}
+	scheme := "http"
+	if way != "plain" {
+		scheme = "https"
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	}
+	client := http.Client{Transport: transport}
+	for i := 1; i <= count; i++ {
+		path, want := fmt.Sprintf("/item/%d", i), 200
+		if i == count {
+			path, want = "/nowhere", 404
+		}
+		answer, err := client.Get(scheme + "://" + address + path)
+		if err != nil {
+			return err
+		}
+		io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			return fmt.Errorf("%s: %s", path, answer.Status)
+		}
+		if way == "tls2" != (answer.ProtoMajor == 2) {
+			return fmt.Errorf("%s: %s", path, answer.Proto)
+		}
+	}
+	return nil
+}
+
+func main() {
+	if len(os.Args) < 4 {
+		os.Exit(2)
+	}
+	address, way := "127.0.0.1:"+os.Args[2], os.Args[3]
+	if os.Args[1] == "serve" {
+		log.Fatal(serve(address, way))
+	}
+	count, err := strconv.Atoi(os.Args[4])
+	if err == nil {
+		_, err = bufio.NewReader(os.Stdin).ReadString('\n')
+	}
+	if err == nil {
+		err = call(address, way, count)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}

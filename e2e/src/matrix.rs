@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Go programs of many versions and forms: each cell is one program, or a server and a client, observed by vor.
+//!
+//! `cargo xtask go-matrix` builds the programs. A cell is called `go/VERSION/FORM/CASE`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::collector::Span;
+use crate::ports;
+use crate::scenario::{Expected, Scenario};
+use crate::scene::{Actor, Scene};
+use crate::services;
+
+/// Calls that each client makes; the last one fails.
+const CALLS: usize = 5;
+/// From which minor version on routes of `net/http` have methods and names.
+const ROUTES: u32 = 22;
+
+/// What a cell tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Case {
+    /// `net/http`: in the clear, with TLS, and HTTP/2.
+    Http(&'static str),
+    /// gRPC: one message each way, or many.
+    Grpc(&'static str),
+    /// `database/sql` with `lib/pq` against PostgreSQL.
+    Sql,
+    /// go-redis against Redis.
+    Redis,
+}
+
+const CASES: [(&str, Case); 7] = [
+    ("http", Case::Http("plain")),
+    ("https", Case::Http("tls1")),
+    ("http2", Case::Http("tls2")),
+    ("grpc-unary", Case::Grpc("unary")),
+    ("grpc-stream", Case::Grpc("stream")),
+    ("sql", Case::Sql),
+    ("redis", Case::Redis),
+];
+
+/// A program of one version of Go, in one form.
+#[derive(Debug, Clone)]
+struct Cell {
+    folder: PathBuf,
+    minor: u32,
+    suffix: &'static str,
+    case: Case,
+}
+
+/// All cells whose programs are in `dir`.
+pub fn cells(dir: &Path) -> Result<Vec<Scenario>> {
+    let mut cells = Vec::new();
+    let mut folders = BTreeMap::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("opening {}", dir.display()))? {
+        let folder = entry?.path().canonicalize()?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let minor: u32 =
+            name.strip_prefix("1.").and_then(|minor| minor.parse().ok()).context(name)?;
+        folders.insert(minor, folder);
+    }
+    for (minor, folder) in folders {
+        for (form, suffix) in [("dwarf", ""), ("stripped", "-stripped")] {
+            for (name, case) in CASES {
+                let cell = Cell { folder: folder.clone(), minor, suffix, case };
+                if cell.program().is_file() {
+                    let name = format!("go/1.{minor}/{form}/{name}");
+                    cells.push(Scenario::new(name, move |scene| cell.run(scene)));
+                }
+            }
+        }
+    }
+    Ok(cells)
+}
+
+impl Cell {
+    fn program(&self) -> PathBuf {
+        let name = match self.case {
+            Case::Http(_) => "web",
+            Case::Grpc(_) => "grpc",
+            Case::Sql => "sql",
+            Case::Redis => "redis",
+        };
+        self.folder.join(format!("{name}{}", self.suffix))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.program());
+        command.args(words);
+        command
+    }
+
+    fn run(&self, scene: &mut Scene<'_>) -> Result<Expected> {
+        let port = ports::free()?;
+        let (text, calls) = (port.to_string(), CALLS.to_string());
+        match self.case {
+            Case::Http(way) => {
+                let server = scene.serve(self.command(&["serve", &text, way]), port)?;
+                let client = scene.start(self.command(&["call", &text, way, &calls]))?;
+                self.ask(scene, client, &[server])?;
+                self.http(&scene.spans(2 * CALLS)?, way)?;
+                Ok(Expected::both(CALLS, CALLS))
+            }
+            Case::Grpc(kind) => {
+                let server = scene.serve(self.command(&["serve", &text]), port)?;
+                let client = scene.start(self.command(&["call", &text, kind, &calls]))?;
+                self.ask(scene, client, &[server])?;
+                grpc(&scene.spans(2 * CALLS)?, kind)?;
+                Ok(Expected::both(CALLS, CALLS))
+            }
+            Case::Sql => {
+                services::postgres(scene, port)?;
+                let client = scene.start(self.command(&[&text, &calls]))?;
+                self.ask(scene, client, &[])?;
+                let count = 2 * CALLS + 2;
+                sql(&scene.spans(count)?)?;
+                Ok(Expected::client(count))
+            }
+            Case::Redis => {
+                services::redis(scene, port)?;
+                let client = scene.start(self.command(&[&text, &calls]))?;
+                self.ask(scene, client, &[])?;
+                redis(&scene.spans(2 * CALLS + 2)?)?;
+                Ok(Expected::client(2 * CALLS + 2))
+            }
+        }
+    }
+
+    /// Observes the programs of this cell and lets the client work.
+    fn ask(&self, scene: &mut Scene<'_>, client: Actor, servers: &[Actor]) -> Result<()> {
+        let pattern = format!("^{}$", self.program().display());
+        let settings = scene.executable(&pattern)?;
+        let pids: Vec<u32> = servers.iter().chain([&client]).map(|actor| actor.pid).collect();
+        scene.observe(&settings, &pids)?;
+        scene.go(client)
+    }
+
+    fn http(&self, spans: &[Span], way: &str) -> Result<()> {
+        let (servers, clients) = sides(spans);
+        for side in [&servers, &clients] {
+            ensure!(side.len() == CALLS, "{} spans of one side", side.len());
+            let missing =
+                side.iter().filter(|span| span.attr("http.response.status_code") == "404");
+            ensure!(missing.count() == 1, "not one 404");
+            let version = if way == "tls2" { "2" } else { "1.1" };
+            for span in side {
+                expect(span, "http.request.method", "GET")?;
+                expect(span, "network.protocol.version", version)?;
+            }
+        }
+        let route = if self.minor >= ROUTES { "/item/{id}" } else { "/item/" };
+        for span in servers.iter().filter(|span| span.attr("http.response.status_code") == "200") {
+            ensure!(span.attr("url.path").starts_with("/item/"), "{:?}", span.attrs);
+            expect(span, "http.route", route)?;
+        }
+        Ok(())
+    }
+}
+
+fn sides(spans: &[Span]) -> (Vec<&Span>, Vec<&Span>) {
+    spans.iter().partition(|span| span.server)
+}
+
+fn expect(span: &Span, name: &str, value: &str) -> Result<()> {
+    let found = span.attr(name);
+    ensure!(found == value, "{name} is {found:?}, not {value:?}: {:?}", span.attrs);
+    Ok(())
+}
+
+fn grpc(spans: &[Span], kind: &str) -> Result<()> {
+    let method = match kind {
+        "unary" => "Count",
+        "stream" => "Watch",
+        other => bail!("no kind {other}"),
+    };
+    let (servers, clients) = sides(spans);
+    for side in [servers, clients] {
+        ensure!(side.len() == CALLS, "{} spans of one side", side.len());
+        let missing = side.iter().filter(|span| span.attr("rpc.grpc.status_code") == "5");
+        ensure!(missing.count() == 1, "not one NOT_FOUND");
+        for span in side {
+            expect(span, "rpc.system", "grpc")?;
+            expect(span, "rpc.service", "shop.Stock")?;
+            expect(span, "rpc.method", method)?;
+        }
+    }
+    Ok(())
+}
+
+fn sql(spans: &[Span]) -> Result<()> {
+    let of =
+        |word: &str| spans.iter().filter(|span| span.attr("db.operation.name") == word).count();
+    ensure!(of("INSERT") == CALLS, "{} of INSERT", of("INSERT"));
+    ensure!(of("SELECT") == CALLS + 1, "{} of SELECT", of("SELECT"));
+    ensure!(spans.iter().filter(|span| span.status == 2).count() == 1, "not one error");
+    Ok(())
+}
+
+fn redis(spans: &[Span]) -> Result<()> {
+    for (word, count) in [("SET", CALLS), ("GET", CALLS), ("LPUSH", 1)] {
+        let found = spans.iter().filter(|span| span.attr("db.operation.name") == word).count();
+        ensure!(found == count, "{found} of {word}");
+    }
+    for span in spans {
+        expect(span, "db.system.name", "redis")?;
+    }
+    ensure!(spans.iter().filter(|span| span.status == 2).count() == 1, "not one error");
+    Ok(())
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `cargo xtask go-matrix`: real Go programs, built by toolchains of many versions, with debug information and
+//! stripped, observed by vor. `vor-e2e run --go-programs` has the cases.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::{RELEASES, Toolchain, folder};
+use crate::{
+    e2e,
+    exec::{self, say},
+    repo::Repo,
+    tally::{Skips, Tally},
+};
+
+const SOURCES: &str = "e2e/apps/go/matrix";
+/// Minor versions of Go that `cargo xtask ci` runs.
+const CHOSEN: [&str; 3] = ["1.21", "1.24", "1.27"];
+
+/// A program, and for the oldest minor version of Go from which it holds the modules that it is built with.
+struct Source {
+    name: &'static str,
+    pins: &'static [(&'static str, &'static [&'static str])],
+}
+
+const PROGRAMS: &[Source] = &[
+    Source { name: "web", pins: &[("1.21", &[])] },
+    Source {
+        name: "grpc",
+        pins: &[
+            ("1.21", &["google.golang.org/grpc@v1.64.1"]),
+            ("1.22", &["google.golang.org/grpc@v1.70.0"]),
+            ("1.23", &["google.golang.org/grpc@v1.72.3"]),
+            ("1.24", &["google.golang.org/grpc@v1.76.0"]),
+            ("1.25", &["google.golang.org/grpc@v1.80.0"]),
+            ("1.26", &["google.golang.org/grpc@v1.85.0"]),
+        ],
+    },
+    Source { name: "sql", pins: &[("1.21", &["github.com/lib/pq@v1.10.9"])] },
+    Source {
+        name: "redis",
+        pins: &[
+            ("1.21", &["github.com/redis/go-redis/v9@v9.7.3"]),
+            ("1.23", &["github.com/redis/go-redis/v9@v9.14.1"]),
+            ("1.25", &["github.com/redis/go-redis/v9@v9.17.3"]),
+            ("1.26", &["github.com/redis/go-redis/v9@v9.23.0"]),
+        ],
+    },
+    Source {
+        name: "kafka",
+        pins: &[
+            ("1.21", &["github.com/segmentio/kafka-go@v0.4.47"]),
+            ("1.23", &["github.com/segmentio/kafka-go@v0.4.51"]),
+        ],
+    },
+    Source {
+        name: "sarama",
+        pins: &[
+            ("1.21", &["github.com/IBM/sarama@v1.43.3"]),
+            ("1.23", &["github.com/IBM/sarama@v1.45.2"]),
+            ("1.24", &["github.com/IBM/sarama@v1.46.3"]),
+            ("1.25", &["github.com/IBM/sarama@v1.50.0"]),
+            ("1.26", &["github.com/IBM/sarama@v1.61.1"]),
+        ],
+    },
+];
+
+#[derive(Args)]
+pub(crate) struct MatrixArgs {
+    /// Only these minor versions of Go, such as 1.24; may be given several times
+    #[arg(long)]
+    go: Vec<String>,
+    /// Only cases whose name begins with this, such as grpc-unary
+    #[arg(long)]
+    case: Option<String>,
+    /// Only programs without symbols and debug information
+    #[arg(long, conflicts_with = "dwarf")]
+    stripped: bool,
+    /// Only programs with debug information
+    #[arg(long)]
+    dwarf: bool,
+    /// Builds the programs and runs nothing
+    #[arg(long)]
+    build: bool,
+}
+
+pub(crate) fn run(repo: &Repo, args: &MatrixArgs) -> Result<bool> {
+    let all: Vec<&str> = RELEASES.iter().copied().map(minor).collect();
+    for asked in &args.go {
+        if !all.contains(&asked.as_str()) {
+            bail!("no Go {asked}; there are: {}", all.join(" "));
+        }
+    }
+    let wanted = |go: &&str| args.go.is_empty() || args.go.iter().any(|asked| asked == go);
+    let chosen: Vec<&str> = all.into_iter().filter(wanted).collect();
+    programs(repo, &chosen, args.case.as_deref())?;
+    if args.build {
+        return Ok(true);
+    }
+    e2e::build(repo)?;
+    let form = [(args.stripped, "stripped"), (args.dwarf, "dwarf")];
+    let form = form.into_iter().find(|(asked, _)| *asked).map(|(_, form)| form);
+    let mut tally = Tally::default();
+    e2e::go(repo, &names(&chosen, args.case.as_deref(), form), &mut tally)?;
+    Ok(tally.close(Skips::Count))
+}
+
+/// The versions that every change is tested with.
+pub(crate) fn chosen(repo: &Repo, tally: &mut Tally) -> Result<()> {
+    programs(repo, &CHOSEN, None)?;
+    e2e::go(repo, &names(&CHOSEN, None, None), tally)
+}
+
+/// Beginnings of names of the cells that are asked for.
+fn names(versions: &[&str], case: Option<&str>, form: Option<&str>) -> Vec<String> {
+    let forms = form.map_or(vec!["dwarf", "stripped"], |form| vec![form]);
+    let case = case.unwrap_or_default();
+    let name = |go: &&str, form: &str| format!("go/{go}/{form}/{case}");
+    versions.iter().flat_map(|go| forms.iter().map(move |form| name(go, form))).collect()
+}
+
+/// Where the programs are.
+pub(crate) fn place(repo: &Repo) -> PathBuf {
+    folder(repo).join("matrix")
+}
+
+/// Builds the programs of these versions of Go, those that a case needs.
+fn programs(repo: &Repo, versions: &[&str], case: Option<&str>) -> Result<()> {
+    for go in versions {
+        let release = RELEASES.iter().find(|release| minor(release) == *go);
+        let toolchain = Toolchain::release(repo, release.context("no such release")?)?;
+        for source in PROGRAMS {
+            if case.is_none_or(|case| needs(source.name, case)) {
+                build(repo, &toolchain, go, source)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a case is about this program. Cases of `web` are named by what they speak.
+fn needs(program: &str, case: &str) -> bool {
+    match program {
+        "web" => case.starts_with("http"),
+        other => case.starts_with(other),
+    }
+}
+
+fn build(repo: &Repo, go: &Toolchain, minor: &str, source: &Source) -> Result<()> {
+    let into = place(repo).join(minor);
+    let folder = repo.root.join(SOURCES).join(source.name);
+    let modules = pins(source, minor);
+    let stamp = stamp(go, &folder, modules)?;
+    let (program, stamped) = (into.join(source.name), into.join(format!("{}.stamp", source.name)));
+    if fs::read_to_string(&stamped).is_ok_and(|known| known == stamp) {
+        return Ok(());
+    }
+    say(format!("building {} with Go {minor}", source.name));
+    fs::create_dir_all(&into)?;
+    let dir = tempfile::tempdir()?;
+    for file in files(&folder)? {
+        fs::copy(&file, dir.path().join(file.file_name().unwrap_or_default()))?;
+    }
+    let module = format!("module example.org/{}\n\ngo {minor}\n", source.name);
+    fs::write(dir.path().join("go.mod"), module)?;
+    if !modules.is_empty() {
+        exec::run(go.command(dir.path()).arg("get").args(modules))?;
+        exec::run(go.command(dir.path()).args(["mod", "tidy"]))?;
+    }
+    for (suffix, flags) in [("", ""), ("-stripped", "-s -w")] {
+        let into = format!("{}{suffix}", program.display());
+        exec::run(go.command(dir.path()).args(["build", "-ldflags", flags, "-o", &into, "."]))?;
+    }
+    fs::write(&stamped, stamp)?;
+    Ok(())
+}
+
+/// The pins of the newest version that is no newer than `minor`.
+fn pins(source: &Source, minor: &str) -> &'static [&'static str] {
+    let number = |go: &str| go.parse::<vor_exe::go::Version>().unwrap_or_default();
+    let holds = source.pins.iter().rev().find(|(from, _)| number(from) <= number(minor));
+    holds.map_or(&[], |(_, modules)| modules)
+}
+
+/// What a program is made of.
+fn stamp(go: &Toolchain, folder: &Path, modules: &[&str]) -> Result<String> {
+    let mut stamp = format!("{}\n{}\n", go.version, modules.join("\n"));
+    for file in files(folder)? {
+        stamp += &fs::read_to_string(&file)?;
+    }
+    Ok(stamp)
+}
+
+fn files(folder: &Path) -> Result<BTreeSet<PathBuf>> {
+    let read = fs::read_dir(folder).with_context(|| format!("opening {}", folder.display()))?;
+    Ok(read.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?)
+}
+
+/// `1.24` of `1.24.11`.
+fn minor(release: &str) -> &str {
+    release.rsplit_once('.').map_or(release, |(minor, _)| minor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_has_pins_for_every_program() {
+        for release in RELEASES {
+            for source in PROGRAMS.iter().filter(|source| source.name != "web") {
+                assert_eq!(pins(source, minor(release)).len(), 1, "{release} {}", source.name);
+            }
+        }
+        assert!(CHOSEN.iter().all(|go| RELEASES.iter().any(|release| minor(release) == *go)));
+    }
+
+    #[test]
+    fn a_cell_is_named_by_version_form_and_case() {
+        let named = names(&["1.24"], Some("grpc-unary"), Some("stripped"));
+        assert_eq!(named, ["go/1.24/stripped/grpc-unary"]);
+        assert_eq!(names(&["1.24"], None, None), ["go/1.24/dwarf/", "go/1.24/stripped/"]);
+    }
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Links in what probes know of github.com/Shopify/sarama.
+package main
+
+import "github.com/Shopify/sarama"
+
+func main() {
+	client, err := sarama.NewClient([]string{""}, sarama.NewConfig())
+	producer, _ := sarama.NewSyncProducerFromClient(client)
+	producer.SendMessage(&sarama.ProducerMessage{Topic: "a"})
+	consumer, _ := sarama.NewConsumerFromClient(client)
+	partition, _ := consumer.ConsumePartition("a", 0, 0)
+	println(err, (<-partition.Messages()).Topic)
+}
