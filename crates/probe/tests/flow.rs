@@ -54,6 +54,46 @@ fn root_every_kind_of_traffic_is_counted_as_tcpdump_counts_it() {
     }
 }
 
+/// `a` and `b` joined by a bridge in between. Buffers of many segments come as far as the bridge and are cut there,
+/// so that `b` sees what the wire would.
+#[test]
+#[ignore = "needs root"]
+fn root_buffers_of_many_segments_are_counted_as_the_wire_has_them() {
+    for source in SOURCES {
+        let (a, bridge, b) = (Space::new(), Space::new(), Space::new());
+        net::join_by_bridge(&a, &bridge, &b);
+        offload(&a, "va", true);
+        for (space, iface) in [(&bridge, "pb"), (&b, "vb")] {
+            offload(space, iface, false);
+            space.run(&["ethtool", "-K", iface, "tx-udp-segmentation", "off"]);
+        }
+        let _servers = [a.serve("serve 7000"), b.serve("serve 7000")];
+        let capture = Capture::start(&b, "vb");
+        let near = Tracing::start(&a, config(source));
+        let between = Tracing::start(&bridge, config(source));
+        a.traffic("tcp 10.9.0.2 7000 3 2000000");
+        a.traffic("tcp fd09::2 7000 2 2000000");
+        a.traffic("uso 10.9.0.2 7000 200 1000");
+        b.traffic("tcp 10.9.0.1 7000 2 2000000");
+        let (expected, _) = capture.stop();
+        let whole = a.counter("va", "tx_packets");
+        let ((seen, _), (bridged, _)) = (near.stop(), between.stop());
+        let seen = sums(&seen);
+        let wire: u64 = expected.values().map(|sum| sum.0).sum();
+        assert!(whole < wire / 2, "{whole} buffers were not large enough for {wire} packets");
+        let ours =
+            |key: &&(u8, String, String)| key.1.ends_with(":7000") || key.2.ends_with(":7000");
+        for key in expected.keys().filter(ours) {
+            assert_eq!(seen.get(key), expected.get(key), "{source:?} {key:?}");
+            for iface in ["pa", "pb"] {
+                let here = |flow: &&Flow| flow.iface_name.as_deref() == Some(iface);
+                let here = sums(bridged.iter().filter(here));
+                assert_eq!(here.get(key), expected.get(key), "{source:?} {iface} {key:?}");
+            }
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs root"]
 fn root_answers_of_name_servers_are_told_once_with_their_latency() {

@@ -8,12 +8,14 @@
     reason = "each test file uses its part, and may fail"
 )]
 
+pub(crate) mod others;
 pub(crate) mod pcap;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
@@ -107,20 +109,39 @@ impl Space {
 
     /// Starts `traffic.py` in it and waits until it says that it is ready.
     pub(crate) fn serve(&self, arguments: &str) -> Serving {
+        self.serve_lines(arguments).serving
+    }
+
+    /// Starts `traffic.py` in it, to be told line by line.
+    pub(crate) fn serve_lines(&self, arguments: &str) -> Lines {
         let mut serving = self.traffic_child(arguments);
-        let mut line = String::new();
-        let mut out = std::io::BufReader::new(serving.0.stdout.take().unwrap());
-        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        serving
+        let said = BufReader::new(serving.0.stdout.take().unwrap());
+        let mut lines = Lines { serving, said };
+        lines.hear("ready");
+        lines
+    }
+
+    /// Whether it has an interface of this name.
+    pub(crate) fn has(&self, iface: &str) -> bool {
+        let show = Command::new("ip").args(["-n", &self.0, "link", "show", iface]).output();
+        show.unwrap().status.success()
     }
 
     /// One of the counters of an interface.
     pub(crate) fn counter(&self, iface: &str, name: &str) -> u64 {
-        let path = format!("/sys/class/net/{iface}/statistics/{name}");
+        self.fact(iface, &format!("statistics/{name}")).parse().unwrap()
+    }
+
+    /// Whether an interface sends: for a moment after it was set up it drops everything.
+    pub(crate) fn sends(&self, iface: &str) -> bool {
+        self.fact(iface, "operstate") == "up"
+    }
+
+    fn fact(&self, iface: &str, name: &str) -> String {
+        let path = format!("/sys/class/net/{iface}/{name}");
         let output =
             Command::new("ip").args(["netns", "exec", &self.0, "cat", &path]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// Runs `act` on a thread in the namespace.
@@ -154,6 +175,25 @@ impl Drop for Serving {
     }
 }
 
+/// A program that is told lines.
+pub(crate) struct Lines {
+    serving: Serving,
+    said: BufReader<ChildStdout>,
+}
+
+impl Lines {
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.serving.0.stdin.as_ref().unwrap(), "{line}").unwrap();
+        self.hear("sent");
+    }
+
+    fn hear(&mut self, expected: &str) {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), expected);
+    }
+}
+
 pub(crate) fn run(words: &[&str]) {
     let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -169,6 +209,20 @@ pub(crate) fn join(a: &Space, b: &Space) {
         space.ip(&format!("link set {iface} up"));
     }
     // The kernel announces new addresses of IPv6 twice, up to a second apart (RFC 3810, 9.11).
+    thread::sleep(Duration::from_millis(2200));
+}
+
+/// Joins two namespaces by a bridge in a third, with the addresses of [`join`]: `va`—`pa`, `br0`, `pb`—`vb`.
+pub(crate) fn join_by_bridge(a: &Space, bridge: &Space, b: &Space) {
+    bridge.ip("link add br0 type bridge");
+    bridge.ip("link set br0 up");
+    for (space, near, far, n) in [(a, "va", "pa", 1), (b, "vb", "pb", 2)] {
+        space.ip(&format!("link add {near} type veth peer name {far} netns {}", bridge.0));
+        bridge.ip(&format!("link set {far} master br0 up"));
+        space.ip(&format!("addr add 10.9.0.{n}/24 dev {near}"));
+        space.ip(&format!("addr add fd09::{n}/64 dev {near} nodad"));
+        space.ip(&format!("link set {near} up"));
+    }
     thread::sleep(Duration::from_millis(2200));
 }
 

@@ -13,6 +13,7 @@ frames IFACE          Ethernet frames of every kind that the parser knows
 names                 a name server on port 53 that knows a chain of aliases with both kinds of addresses
 ask HOST              asks it for A and AAAA of www.example.org, 20 times each
 ping HOST N SIZE      N echo requests with SIZE bytes; waits for the answers
+inject                reads names of interfaces, sends 5 frames on each, says `sent`
 raw IFACE N           N IP packets on an interface without Ethernet
 """
 import select
@@ -162,6 +163,17 @@ def frames(iface):
             s.send(frame)
 
 
+def inject():
+    frame = ethernet(0x0800, ipv4(17, udp_head(120, 220, b"r" * 50), "10.99.0.1", "10.99.0.2"))
+    print("ready", flush=True)
+    for iface in sys.stdin:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+            s.bind((iface.strip(), 0))
+            for _ in range(5):
+                s.send(frame)
+        print("sent", flush=True)
+
+
 def ping(host, n, size):
     s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     s.settimeout(5)
@@ -208,7 +220,7 @@ def raw(iface, n):
 
 def main():
     what, *rest = sys.argv[1:]
-    {"serve": serve, "tcp": tcp, "hold": hold, "refused": refused, "udp": udp, "uso": uso, "fan": fan, "frames": frames, "ping": ping, "names": names, "ask": ask, "raw": raw}[what](
+    {"serve": serve, "tcp": tcp, "hold": hold, "refused": refused, "udp": udp, "uso": uso, "fan": fan, "frames": frames, "inject": inject, "ping": ping, "names": names, "ask": ask, "raw": raw}[what](
         *(int(word) if word.isdigit() else word for word in rest))
 
 
