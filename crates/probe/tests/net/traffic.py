@@ -8,7 +8,6 @@ hold HOST PORT SIZE   one connection, SIZE bytes on it, open until standard inpu
 refused HOST PORT N   N attempts to connect that are refused
 udp HOST PORT N SIZE  N datagrams of SIZE bytes from one socket
 uso HOST PORT N SIZE  the same, handed to the kernel as buffers of many datagrams
-fan HOST N M          one datagram each from M ports, N times over
 frames IFACE          Ethernet frames of every kind that the parser knows
 names                 a name server on port 53 that knows a chain of aliases with both kinds of addresses
 ask HOST              asks it for A and AAAA of www.example.org, 20 times each
@@ -80,16 +79,6 @@ def uso(host, port, n, size):
         step = min(n, 40)
         s.sendto(b"x" * (size * step), (host, port))
         n -= step
-
-
-def fan(host, n, ports):
-    """As fast as one process can: a raw socket, so that no port is ever bound."""
-    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
-    s.connect((host, 0))
-    for _ in range(n):
-        for port in range(ports):
-            s.send(struct.pack("!HHHH", port % 60000 + 1, 9 + port // 60000, 8, 0))
 
 
 def checksum(data):
@@ -220,7 +209,7 @@ def raw(iface, n):
 
 def main():
     what, *rest = sys.argv[1:]
-    {"serve": serve, "tcp": tcp, "hold": hold, "refused": refused, "udp": udp, "uso": uso, "fan": fan, "frames": frames, "inject": inject, "ping": ping, "names": names, "ask": ask, "raw": raw}[what](
+    {"serve": serve, "tcp": tcp, "hold": hold, "refused": refused, "udp": udp, "uso": uso, "frames": frames, "inject": inject, "ping": ping, "names": names, "ask": ask, "raw": raw}[what](
         *(int(word) if word.isdigit() else word for word in rest))
 
 
