@@ -9,6 +9,7 @@ use clap::Subcommand;
 use crate::{exec, page, page::Table, repo::Repo};
 
 mod footprint;
+mod network;
 mod overhead;
 mod truth;
 
@@ -16,6 +17,8 @@ mod truth;
 pub(crate) enum Bench {
     /// Instructions per request, counted on an emulated processor
     Overhead(overhead::Overhead),
+    /// Instructions per packet for network flows, counted on an emulated processor
+    Network(network::Network),
     /// Start, memory and size, on this machine
     Footprint,
     /// Whether calls are linked to the requests that caused them; into docs/truth.md
@@ -26,6 +29,7 @@ pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
     exec::run(repo.program("cargo").args(["build", "--release", "--package", "vor"]))?;
     match what {
         Bench::Overhead(wanted) => overhead::run(repo, wanted),
+        Bench::Network(wanted) => network::run(repo, wanted),
         Bench::Footprint => footprint::run(repo),
         Bench::Truth(wanted) => truth::run(repo, wanted),
     }

@@ -62,7 +62,14 @@ impl Attacher {
             attached.push(self.attach_tc(index, ingress, BPF_TCX_INGRESS)?);
         }
         if self.direction != Direction::Ingress {
-            attached.push(self.attach_tc(index, egress, BPF_TCX_EGRESS)?);
+            match self.attach_tc(index, egress, BPF_TCX_EGRESS) {
+                Ok(program) => attached.push(program),
+                Err(error) => {
+                    // Both or none.
+                    attached.into_iter().try_for_each(Attached::remove)?;
+                    return Err(error);
+                }
+            }
         }
         Ok(attached)
     }
@@ -128,10 +135,18 @@ fn filter(
     Ok(Attached::Filter(Filter { hook: attached.map_err(|error| said(&error))? }))
 }
 
-impl Filter {
-    /// Takes it away.
-    pub(super) fn remove(mut self) -> io::Result<()> {
-        self.hook.detach().map_err(|error| said(&error))
+impl Attached {
+    /// Takes it away. A filter would stay when it is only dropped.
+    pub(super) fn remove(self) -> io::Result<()> {
+        match self {
+            Self::Filter(mut filter) => filter.hook.detach().map_err(|error| said(&error)),
+            Self::Socket { .. } | Self::Link { .. } => Ok(()),
+        }
+    }
+
+    /// Whether it needs to be removed.
+    pub(super) const fn stays(&self) -> bool {
+        matches!(self, Self::Filter(_))
     }
 }
 

@@ -105,6 +105,13 @@ impl Instance {
         Some(unsafe { BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(&program.as_fd())) })
     }
 
+    /// Runs a program on a packet.
+    #[cfg(test)]
+    pub(super) fn run(&self, name: &str, input: libbpf_rs::ProgramInput<'_>) {
+        let program = self.object.progs_mut().find(|program| program.name() == name);
+        program.unwrap().test_run(input).unwrap();
+    }
+
     /// The map `name`, by a descriptor of its own.
     pub(super) fn map(&self, name: &'static str) -> Result<MapHandle, ObjectError> {
         let map = self.object.maps().find(|map| map.name() == name);

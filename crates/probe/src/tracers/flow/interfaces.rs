@@ -147,19 +147,12 @@ impl Namespace {
 
     fn leave(&mut self, index: u32, watching: &Watching<'_>) {
         let Some(interface) = self.watched.remove(&index) else { return };
-        let filters = interface.attached.into_iter().filter_map(|attached| match attached {
-            Attached::Filter(filter) => Some(filter),
-            Attached::Socket { .. } | Attached::Link { .. } => None,
-        });
-        let filters: Vec<_> = filters.collect();
-        if filters.is_empty() {
+        if !interface.attached.iter().any(Attached::stays) {
             return;
         }
         let links = &self.links;
         let left = self.space.within(watching.home, || {
-            for filter in filters {
-                filter.remove()?;
-            }
+            interface.attached.into_iter().try_for_each(Attached::remove)?;
             attach::remove_empty(links, index)
         });
         if let Err(error) = left {

@@ -21,6 +21,9 @@ mod totals;
 mod watch;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
