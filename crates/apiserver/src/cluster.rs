@@ -80,7 +80,7 @@ impl Cluster {
         generate::all(size).try_for_each(|object| self.put(object).map(drop))
     }
 
-    /// Changes so many of the generated pods, the next ones each time: an annotation and the version.
+    /// Changes so many of the generated pods, others each time: a label and the version.
     pub fn touch(&self, pods: usize) {
         let Some(kind) = Kind::named("Pod") else { return };
         self.change(|store| {
@@ -89,7 +89,7 @@ impl Cluster {
             let state = store.now(kind);
             for pod in state.objects.values().cycle().skip(first).take(pods.min(total)) {
                 let mut fields = pod.fields.clone();
-                fields["metadata"]["annotations"]["vor.test/touched"] =
+                fields["metadata"]["labels"]["vor.test/touched"] =
                     json!(store.version().to_string());
                 store.put(kind, fields);
             }

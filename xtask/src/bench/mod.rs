@@ -9,6 +9,7 @@ use clap::Subcommand;
 use crate::{exec, page, page::Table, repo::Repo};
 
 mod footprint;
+mod kube_cache;
 mod network;
 mod overhead;
 mod truth;
@@ -21,6 +22,8 @@ pub(crate) enum Bench {
     Network(network::Network),
     /// Start, memory and size, on this machine
     Footprint,
+    /// A hundred agents on one `vor kube-cache`, restarted
+    KubeCache,
     /// Whether calls are linked to the requests that caused them; into docs/truth.md
     Truth(truth::Truth),
 }
@@ -31,6 +34,7 @@ pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
         Bench::Overhead(wanted) => overhead::run(repo, wanted),
         Bench::Network(wanted) => network::run(repo, wanted),
         Bench::Footprint => footprint::run(repo),
+        Bench::KubeCache => kube_cache::run(repo),
         Bench::Truth(wanted) => truth::run(repo, wanted),
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Entry {
     cut: Option<Face>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Face {
     pub(super) bytes: Bytes,
     hash: u64,
@@ -83,7 +83,11 @@ pub(super) struct Change {
 
 #[derive(Debug, Clone)]
 pub(super) enum What {
-    Put(Arc<Entry>),
+    Put {
+        entry: Arc<Entry>,
+        /// As it was told before.
+        before: Option<Arc<Entry>>,
+    },
     Gone(Arc<str>),
 }
 
@@ -162,8 +166,8 @@ impl Ledger {
         let mut inner = self.inner();
         let entries = inner.kinds.entry(kind).or_default();
         let old = entries.insert(Arc::clone(&entry.uid), Arc::clone(&entry));
-        if old.is_none_or(|old| old.full.bytes != entry.full.bytes) {
-            self.tell(&mut inner, kind, What::Put(entry));
+        if old.as_ref().is_none_or(|old| old.full != entry.full) {
+            self.tell(&mut inner, kind, What::Put { entry, before: old });
         }
     }
 

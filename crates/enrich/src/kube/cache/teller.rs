@@ -160,7 +160,13 @@ impl Teller {
             self.next.kind = kind;
         }
         match change.what {
-            What::Put(entry) => self.put(&entry).await,
+            What::Put { entry, before } => {
+                // What changed may be none of this client's business.
+                if before.is_some_and(|before| before.face(&self.view) == entry.face(&self.view)) {
+                    return Ok(());
+                }
+                self.put(&entry).await
+            }
             What::Gone(uid) => {
                 self.counters.taken.inc();
                 self.bytes += uid.len();

@@ -149,6 +149,27 @@ async fn other_nodes_are_told_less_or_nothing() {
 }
 
 #[tokio::test]
+async fn a_change_is_told_to_those_whom_it_concerns() {
+    let rig = Rig::with(&[("theirs", "n2")]);
+    let view = View { node: "n1".to_owned(), this_node_only: false };
+    let (teller, mut told) = rig.teller(view, 16, PATIENCE);
+    let running = tokio::spawn(teller.run(holding(vec![0])));
+    assert!(told.recv().await.unwrap().unwrap().synced);
+    let change = |what: &dyn Fn(&mut Pod)| {
+        let Object::Pod(mut pod) = pod("theirs", "n2") else { panic!("a pod") };
+        what(&mut pod);
+        rig.store.put(Object::Pod(pod));
+    };
+    change(&|pod| pod.containers = Box::default());
+    change(&|pod| pod.meta.labels = texts(&[("app", "other")]));
+    let next = told.recv().await.unwrap().unwrap();
+    assert_eq!(next.put.len(), 1);
+    let Object::Pod(heard) = decode(&next.put[0], &rig.store).unwrap() else { panic!("a pod") };
+    assert_eq!(heard.meta.labels, texts(&[("app", "other")]));
+    running.abort();
+}
+
+#[tokio::test]
 async fn who_holds_the_same_is_told_only_the_mark_and_then_changes() {
     let rig = Rig::with(&[("a", "n"), ("b", "n")]);
     let mut digests = Digests::sized(2);
