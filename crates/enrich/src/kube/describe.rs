@@ -23,6 +23,7 @@ const POD_START: Key = Key::new("k8s.pod.start_time");
 const CONTAINER_NAME: Key = Key::new("k8s.container.name");
 const OWNER_NAME: Key = Key::new("k8s.owner.name");
 const OWNER_KIND: Key = Key::new("k8s.kind");
+const HOST_ID: Key = Key::new("host.id");
 const SERVICE_VERSION: Key = Key::new("service.version");
 const INSTANCE: Key = Key::new("service.instance.id");
 
@@ -72,6 +73,9 @@ pub(super) fn describe_container(
     let attrs = &mut workload.attrs;
     attrs.set(CONTAINER_NAME, Arc::clone(&container.name));
     image::describe(attrs, &container.id, &container.image);
+    if let Some(node) = around.node.filter(|node| !node.machine_id.is_empty()) {
+        attrs.set(HOST_ID, Arc::clone(&node.machine_id));
+    }
     if attrs.get(&SERVICE_VERSION).is_none()
         && let Some(tag) = image::tag(&container.image)
     {

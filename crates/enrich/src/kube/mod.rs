@@ -24,3 +24,6 @@ pub use follow::{Follow, Scope};
 pub use object::{Container, Job, Kind, Meta, Node, Object, ObjectId, Owner, Pod, Service};
 pub use rules::Rules;
 pub use store::{Change, Store};
+
+#[cfg(test)]
+mod tests;
