@@ -6,6 +6,7 @@
 //! that and with each other. Programs are plain child processes; nothing is left running.
 
 pub mod apps;
+pub mod cgroup;
 pub mod collector;
 pub mod law;
 pub mod matrix;

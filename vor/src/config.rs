@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use tracing::level_filters::LevelFilter;
 use vor_config::{ConfigError, Duration, Loaded, PortSet, Sources};
 use vor_discover::{DiscoveryConfig, Glob, Regexp, ResourceAttributes};
+use vor_enrich::container::ContainersConfig;
 use vor_enrich::kube::{KubernetesConfig, cache::KubeCacheConfig};
 use vor_export::{
     otlp::{OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig},
@@ -130,6 +131,9 @@ pub(crate) struct AttributesConfig {
     /// Names from Kubernetes.
     #[config(nested)]
     pub kubernetes: KubernetesConfig,
+    /// Names from container engines.
+    #[config(nested)]
+    pub containers: ContainersConfig,
 }
 
 /// How instances of services are told apart (`attributes.instance_id`).

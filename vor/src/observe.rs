@@ -15,7 +15,15 @@ use vor_probe::{Descend, Handle};
 use crate::wire::Whom;
 
 /// What is known of containers, for discovery.
-pub(crate) struct Known(pub(crate) Arc<Names>);
+pub(crate) struct Known(Arc<Names>);
+
+impl Known {
+    /// What `names` know, if they know containers.
+    pub(crate) fn containers(names: Arc<Names>) -> Option<Arc<dyn Containers>> {
+        let known = names.knows_containers().then(|| Arc::new(Self(names)));
+        known.map(|known| -> Arc<dyn Containers> { known })
+    }
+}
 
 impl Containers for Known {
     fn find(&self, container: &Arc<str>) -> Lookup {

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, warn};
 use vor_enrich::Names;
+use vor_enrich::container::Engines;
 use vor_enrich::kube::{Follow, Scope};
 use vor_export::Feature;
 use vor_export::print::{Output, TracePrinter};
@@ -104,11 +105,12 @@ impl Agent {
         });
         let board = Board::new();
         let cluster = Follow::start(&config.attributes.kubernetes, Scope::ThisNode, &board)?;
+        let engines = Engines::start(&config.attributes.containers, &board);
         let shared = Shared {
             groups: meter_config.groups.clone(),
             meter: Meter::new(meter_config, &board),
             services: Services::new(config.spans.name_kept.get()),
-            names: Names::new(cluster.as_ref().map(Follow::store)),
+            names: Names::new(cluster.as_ref().map(Follow::store), engines),
             cluster: cluster.is_some(),
             board: Arc::clone(&board),
         };

@@ -82,14 +82,13 @@ impl Naming {
         let own = ResourceAttributes::read(env.get("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
         let exe = process.exe.file_name().unwrap_or(process.exe.as_os_str()).to_string_lossy();
         let given = env.get("OTEL_SERVICE_NAME").filter(|name| name.len() <= MAX_TEXT);
+        // What is known of a container need not be a name.
+        let known = workload.filter(|known| !known.name.is_empty());
         let named = [
             (given.map(Arc::from), "OTEL_SERVICE_NAME"),
             (own.get("service.name").map(Arc::from), "OTEL_RESOURCE_ATTRIBUTES"),
             (label.name.clone(), "selector"),
-            (
-                workload.map(|known| Arc::clone(&known.name)),
-                workload.map_or("", |known| known.named_by),
-            ),
+            (known.map(|known| Arc::clone(&known.name)), known.map_or("", |known| known.named_by)),
         ];
         let named = named.into_iter().find_map(|(name, by)| Some((name?, by)));
         let auto_name = named.is_none();
@@ -168,7 +167,7 @@ fn add(attrs: &mut Attrs, own: &ResourceAttributes) {
 
 #[cfg(test)]
 mod tests {
-    use vor_model::{Language, Mono, ProcessKey};
+    use vor_model::{Language, Mono, ProcessKey, Value};
 
     use super::*;
 
@@ -206,6 +205,50 @@ mod tests {
         assert_eq!(named(&entry, &both).qualified_name(), "back/env");
         let empty = Environment::from([("OTEL_SERVICE_NAME", " ")]);
         assert_eq!(named(&entry, &empty).qualified_name(), "front/entry");
+    }
+
+    #[test]
+    fn what_is_known_of_a_container_names_what_nobody_else_does() {
+        let naming = Naming::new(Some("h".into()), &ResourceAttributes::default(), Arc::default());
+        let process = Process {
+            key: ProcessKey { pid: 7, started: Mono(0) },
+            ppid: 1,
+            exe: "/usr/bin/java".into(),
+            language: Language::Java,
+        };
+        let pod = Workload {
+            name: "cart".into(),
+            namespace: "shop".into(),
+            named_by: "deployment",
+            attrs: Attrs::new()
+                .with(INSTANCE, "shop.cart.main")
+                .with(Key::new("team"), "blue")
+                .with(NODE_NAME, "node-1"),
+            ..Workload::default()
+        };
+        let named = |label: &Label, env: &Environment, known: &Workload| {
+            naming.service(&process, label, env, Some("c1"), Some(known))
+        };
+        let (service, by) = named(&Label::default(), &Environment::default(), &pod);
+        assert_eq!(
+            (&*service.qualified_name(), by, service.auto_name),
+            ("shop/cart", "deployment", false)
+        );
+        assert_eq!(&*service.instance, "shop.cart.main");
+        let text = |key: &'static str| service.attrs.get(&Key::new(key)).map(ToString::to_string);
+        assert_eq!(text("team").as_deref(), Some("blue"));
+        assert_eq!(text("container.id").as_deref(), Some("c1"));
+        assert_eq!(text("host.name").as_deref(), Some("h"), "settings say what the host is called");
+        assert_eq!(text("service.instance.id"), None);
+        let label = Label { name: Some("entry".into()), namespace: None };
+        let (service, by) = named(&label, &Environment::default(), &pod);
+        assert_eq!((&*service.qualified_name(), by), ("shop/entry", "selector"));
+        let own = Environment::from([("OTEL_RESOURCE_ATTRIBUTES", "team=red,service.name=own")]);
+        let (service, by) = named(&label, &own, &pod);
+        assert_eq!((&*service.name, by), ("own", "OTEL_RESOURCE_ATTRIBUTES"));
+        assert_eq!(service.attrs.get(&Key::new("team")).and_then(Value::as_str), Some("red"));
+        let (service, by) = named(&Label::default(), &Environment::default(), &Workload::default());
+        assert_eq!((&*service.name, by, service.auto_name), ("java", "executable", true));
     }
 
     #[test]

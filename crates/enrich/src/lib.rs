@@ -2,7 +2,7 @@
 //! Names for addresses and processes. Each source is a folder, fills [`vor_pipeline::Directory`] from a snapshot, and
 //! keeps that snapshot fresh in tasks of its own.
 
-mod container;
+pub mod container;
 pub mod dns;
 pub mod host;
 pub mod kube;

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vor_model::{Lookup, ProcessKey, Workload};
 use vor_pipeline::Directory;
 
+use crate::container::Engines;
 use crate::kube::Store;
 
 /// Names by address, container and process.
 #[derive(Debug)]
 pub struct Names {
     cluster: Option<Arc<Store>>,
+    engines: Option<Arc<Engines>>,
     /// The containers of observed processes.
     places: Mutex<HashMap<ProcessKey, Arc<str>>>,
 }
@@ -21,22 +23,35 @@ pub struct Names {
 impl Names {
     /// Names from these sources.
     #[must_use]
-    pub fn new(cluster: Option<Arc<Store>>) -> Arc<Self> {
-        Arc::new(Self { cluster, places: Mutex::default() })
+    pub fn new(cluster: Option<Arc<Store>>, engines: Option<Arc<Engines>>) -> Arc<Self> {
+        Arc::new(Self { cluster, engines, places: Mutex::default() })
     }
 
-    /// What is known of a container.
+    /// Whether anybody can say anything of containers.
+    #[must_use]
+    pub const fn knows_containers(&self) -> bool {
+        self.cluster.is_some() || self.engines.is_some()
+    }
+
+    /// What is known of a container. The cluster's word counts before the engine's.
     #[must_use]
     pub fn find(&self, container: &Arc<str>) -> Lookup {
-        let Some(cluster) = &self.cluster else { return Lookup::Unknown };
-        // Whose pod is not known may be known soon: the kubelet tells of a container after it has begun.
-        cluster.of(container).map_or(Lookup::Awaited, Lookup::Known)
+        if let Some(workload) = self.cluster.as_ref().and_then(|cluster| cluster.of(container)) {
+            return Lookup::Known(workload);
+        }
+        match self.engines.as_ref().map(|engines| engines.find(container)) {
+            Some(Lookup::Unknown) | None if self.cluster.is_none() => Lookup::Unknown,
+            Some(known @ Lookup::Known(_)) => known,
+            // Whose pod is not known may be known soon: the kubelet tells of a container after it has begun.
+            Some(Lookup::Unknown | Lookup::Awaited) | None => Lookup::Awaited,
+        }
     }
 
     /// Rises when [`Names::find`] may answer otherwise than before.
     #[must_use]
     pub fn revision(&self) -> u64 {
-        self.cluster.as_ref().map_or(0, |cluster| cluster.revision())
+        let cluster = self.cluster.as_ref().map_or(0, |cluster| cluster.revision());
+        cluster + self.engines.as_ref().map_or(0, |engines| engines.revision())
     }
 
     /// `process` is observed and in `container`.

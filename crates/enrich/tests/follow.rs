@@ -104,7 +104,8 @@ fn what_is_there_is_listed_and_changes_are_followed() {
     eventually("all kinds", || Kind::ALL.iter().all(|kind| store.is_synced(*kind)));
     eventually("the verdict", || bench.active());
     let asked = bench.server.cluster().asked();
-    let verbs: Vec<_> = asked.iter().map(|asked| format!("{:?}", asked.verb).to_lowercase()).collect();
+    let verbs: Vec<_> =
+        asked.iter().map(|asked| format!("{:?}", asked.verb).to_lowercase()).collect();
     assert!(verbs.iter().all(|verb| verb.contains("list") || verb.contains("watch")), "{verbs:?}");
 }
 

@@ -12,6 +12,7 @@ mod bad_input;
 mod clients;
 mod commands;
 mod exporters;
+mod kubernetes;
 mod load;
 mod servers;
 mod talks;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Scenario> {
         ways::list(),
         talks::list(),
         exporters::list(),
+        kubernetes::list(),
         commands::list(),
         bad_input::list(),
         load::list(),

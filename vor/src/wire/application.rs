@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tracing::warn;
 use vor_config::PortSet;
-use vor_discover::{Containers, Criteria, Discover, DiscoveryConfig, RootSettings};
+use vor_discover::{Criteria, Discover, DiscoveryConfig, RootSettings};
 use vor_health::Board;
 use vor_model::{Captured, Group, Span};
 use vor_pipeline::stages::Locate;
@@ -78,8 +78,7 @@ impl Application {
             first,
         );
         let tell = move |event| observe.tell(event);
-        let known: Arc<dyn Containers> = Arc::new(Known(Arc::clone(names)));
-        let known = shared.cluster.then_some(known);
+        let known = Known::containers(Arc::clone(names));
         let discover =
             Discover::start(criteria, &config.discovery, lives, known, tell, Arc::clone(board))?;
         match whom {

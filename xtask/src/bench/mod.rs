@@ -9,6 +9,7 @@ use clap::Subcommand;
 use crate::{exec, page, page::Table, repo::Repo};
 
 mod footprint;
+mod kube;
 mod kube_cache;
 mod network;
 mod overhead;
@@ -26,6 +27,8 @@ pub(crate) enum Bench {
     KubeCache,
     /// Whether calls are linked to the requests that caused them; into docs/truth.md
     Truth(truth::Truth),
+    /// Time, memory and load of following a large Kubernetes cluster
+    Kube,
 }
 
 pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
@@ -34,6 +37,7 @@ pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
         Bench::Overhead(wanted) => overhead::run(repo, wanted),
         Bench::Network(wanted) => network::run(repo, wanted),
         Bench::Footprint => footprint::run(repo),
+        Bench::Kube => kube::run(repo),
         Bench::KubeCache => kube_cache::run(repo),
         Bench::Truth(wanted) => truth::run(repo, wanted),
     }

@@ -41,7 +41,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("clap", &["vor", "vor-apiserver", "vor-e2e", "xtask"]),
     ("gimli", &["vor-exe"]),
     ("hickory-resolver", &["vor-enrich"]),
-    ("hyper", &["vor-export", "vor-apiserver", "vor-e2e"]),
+    ("hyper", &["vor-enrich", "vor-export", "vor-apiserver", "vor-e2e"]),
     ("iced-x86", &["vor-exe"]),
     ("kube", &["vor-enrich"]),
     ("libbpf-rs", &["vor-probe"]),

@@ -12,13 +12,15 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use vor_health::Board;
 
 use super::cache::Ask;
+use super::cluster;
 use super::condition::Condition;
 use super::config::KubernetesConfig;
 use super::connect::{self, ConnectError};
-use super::object::Kind;
+use super::object::{Kind, Object};
 use super::rules::Rules;
 use super::seen::{Keep, SeenJob, SeenNode, SeenPod, SeenService};
 use super::store::Store;
@@ -26,6 +28,9 @@ use super::watch::{Pause, Watch};
 
 /// How often what is gone is looked through.
 const TIDY: Duration = Duration::from_secs(1);
+
+/// How often a cloud's metadata service is asked for the cluster's name.
+const CLOUD_TRIES: usize = 5;
 
 /// Whose pods are told in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +102,13 @@ impl Follow {
         let pause = Pause::new(config.reconnect_initial_interval.get());
         let patience = config.informers_sync_timeout.get();
         let (kinds, filled) = (config.kinds(), Arc::clone(&store));
+        let given = config.cluster_name.clone();
         let work = async move {
             let work = async {
                 tokio::join!(
                     ask.run(&filled, pause),
                     complain(Arc::clone(&filled), kinds, patience),
+                    name_cluster(given, Arc::clone(&filled)),
                     tidy(&filled),
                 )
             };
@@ -161,6 +168,7 @@ impl Follower {
                 Kind::Pod => self.watch::<SeenPod>(*kind, fields, &mut tasks),
             }
         }
+        tasks.spawn(name_cluster(self.config.cluster_name.clone(), Arc::clone(&self.store)));
         tasks.spawn(complain(self.store.clone(), kinds, self.config.informers_sync_timeout.get()));
         tidy(&self.store).await;
     }
@@ -218,9 +226,38 @@ async fn tidy(store: &Store) {
     }
 }
 
+/// Finds out what the cluster is called, once its nodes are known, unless settings say so.
+async fn name_cluster(given: Option<String>, store: Arc<Store>) {
+    if given.is_some() {
+        return;
+    }
+    while !store.is_synced(Kind::Node) {
+        sleep(TIDY).await;
+    }
+    let nodes = store.all(Kind::Node);
+    let mut name = cluster::by_nodes(nodes.iter().map(|node| &**node));
+    for _ in 0..CLOUD_TRIES {
+        if name.is_some() {
+            break;
+        }
+        let cloud = nodes.iter().find_map(|node| match &**node {
+            Object::Node(node) => Some(Arc::clone(&node.provider_id)),
+            Object::Pod(_) | Object::Service(_) | Object::Job(_) => None,
+        });
+        name = cluster::by_cloud(&cloud.unwrap_or_default()).await;
+        sleep(TIDY).await;
+    }
+    if let Some(name) = name {
+        tracing::info!(unit = "kube", name, "the cluster is called so");
+        store.name_cluster(&name);
+    } else {
+        tracing::debug!(unit = "kube", "nobody knows the cluster's name");
+    }
+}
+
 /// Says so when the first lists take long.
 async fn complain(store: Arc<Store>, kinds: Vec<Kind>, patience: Duration) {
-    tokio::time::sleep(patience).await;
+    sleep(patience).await;
     let missing = kinds.iter().filter(|kind| !store.is_synced(**kind)).map(|kind| kind.as_str());
     let missing = missing.collect::<Vec<_>>().join(",");
     if !missing.is_empty() {

@@ -5,6 +5,7 @@
 //! large listing holds up nobody.
 
 pub mod cache;
+mod cluster;
 mod condition;
 mod config;
 mod connect;

@@ -215,6 +215,13 @@ impl Store {
         self.inner().objects.values().find(is_it).cloned()
     }
 
+    /// All objects of `kind`.
+    #[must_use]
+    pub fn all(&self, kind: Kind) -> Vec<Arc<Object>> {
+        let inner = self.inner();
+        inner.objects.values().filter(|object| object.kind() == kind).cloned().collect()
+    }
+
     /// Forgets what was kept long enough; called once a second or so.
     pub fn sweep(&self, now: Instant) {
         let mut inner = self.inner();
