@@ -8,6 +8,7 @@
 pub mod apps;
 pub mod cgroup;
 pub mod collector;
+pub mod flows;
 pub mod law;
 pub mod matrix;
 pub mod ports;

@@ -142,7 +142,10 @@ impl<'a> Scene<'a> {
 
     /// Starts vor with all exporters on and waits until it observes these programs.
     pub fn observe(&mut self, settings: &Settings, pids: &[u32]) -> Result<()> {
-        let prometheus = ports::free()?;
+        let prometheus = match settings.get("BEYLA_PROMETHEUS_PORT") {
+            Some(port) => port.parse()?,
+            None => ports::free()?,
+        };
         let settings = settings
             .clone()
             .or("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", self.collector.grpc))

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
+use crate::flows;
 use crate::printed::{self, Line};
 use crate::program::Program;
 use crate::scrape::{self, Sample};
@@ -19,7 +20,10 @@ const STOP: Duration = Duration::from_secs(3);
 
 /// Environment of one vor.
 #[derive(Debug, Clone, Default)]
-pub struct Settings(Vec<(String, String)>);
+pub struct Settings {
+    variables: Vec<(String, String)>,
+    through: Vec<String>,
+}
 
 impl Settings {
     /// Observes whoever listens on `port`.
@@ -38,8 +42,8 @@ impl Settings {
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "callers read better without references")]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.0.retain(|(known, _)| known != name);
-        self.0.push((name.to_owned(), value.to_string()));
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_string()));
         self
     }
 
@@ -53,17 +57,31 @@ impl Settings {
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// vor is started by this command, whose last argument it becomes.
+    #[must_use]
+    pub fn through(mut self, words: &[&str]) -> Self {
+        self.through = words.iter().map(|word| (*word).to_owned()).collect();
+        self
     }
 
     /// A command for `vor` with these variables and no other settings.
     #[must_use]
     pub fn command(&self, vor: &Path) -> Command {
-        let mut command = Command::new(vor);
+        let mut command = match self.through.split_first() {
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(vor);
+                command
+            }
+            None => Command::new(vor),
+        };
         let kept = ["PATH", "HOME", "TZ"].map(|name| (name, std::env::var_os(name)));
         command.env_clear();
         command.envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        command.envs(self.0.iter().map(|(name, value)| (name, value)));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -116,11 +134,12 @@ impl Vor {
         self.program.stdout()
     }
 
-    /// The spans it printed so far; a line that is still being written is left out.
+    /// The spans it printed so far; flows, and a line that is still being written, are left out.
     pub fn printed(&self) -> Result<Vec<Line>> {
         let output = self.output()?;
         let whole = output.rfind('\n').and_then(|end| output.get(..end)).unwrap_or_default();
-        whole.lines().map(printed::parse).collect()
+        let spans = whole.lines().filter(|line| !line.starts_with(flows::MARK));
+        spans.map(printed::parse).collect()
     }
 
     /// Its own metrics.

@@ -14,6 +14,7 @@ mod commands;
 mod exporters;
 mod kubernetes;
 mod load;
+mod network;
 mod servers;
 mod talks;
 mod ways;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Scenario> {
         commands::list(),
         bad_input::list(),
         load::list(),
+        network::list(),
     ]
     .into_iter()
     .flatten()

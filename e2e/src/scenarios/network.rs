@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Network flows between two hosts behind a bridge: exact, the same in every form, and named.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::flows::{self, FlowLine, Host, Wire};
+use crate::ports;
+use crate::scenario::{Expected, Scenario};
+use crate::scene::{Scene, exact};
+use crate::scrape::{self, Sample};
+use crate::until::until;
+use crate::vor::Settings;
+
+/// Datagrams of one talk, each way, and the bytes in each.
+const COUNT: u64 = 100;
+const SIZE: u64 = 1000;
+/// What Ethernet, IPv4 and UDP put in front of them.
+const HEADERS: u64 = 14 + 20 + 8;
+const PORT: &str = "7007";
+const BYTES: &str = "beyla_network_flow_bytes_total";
+const PACKETS: &str = "beyla_network_flow_packets_total";
+
+pub(super) fn list() -> Vec<Scenario> {
+    let each = |name: &str, source: &'static str| {
+        Scenario::new(format!("{name}-{source}"), move |scene| once(scene, source))
+            .needs(&["ip", "python3"])
+    };
+    vec![
+        each("flows-once", "socket_filter"),
+        each("flows-once", "tc"),
+        Scenario::new("flows-each-interface", each_interface).needs(&["ip", "python3"]),
+        Scenario::new("flows-fetched", fetched).needs(&["ip", "python3", "prometheus"]),
+        Scenario::new("flows-dns-asked", dns_asked).needs(&["ip", "python3", "dnsmasq", "unshare"]),
+        Scenario::new("flows-dns-heard", dns_heard).needs(&["ip", "python3", "dnsmasq"]),
+        Scenario::new("flows-dns-hangs", dns_hangs).needs(&["ip", "python3", "unshare"]),
+        Scenario::new("flows-beside-spans", beside_spans).needs(&["ip", "python3"]),
+        Scenario::new("flows-go-nowhere", go_nowhere),
+    ]
+}
+
+/// Flows on the interfaces of `wire`, in every form.
+fn settings(wire: &Wire) -> Settings {
+    Settings::default()
+        .with("BEYLA_TRACE_PRINTER", "disabled")
+        .with("BEYLA_NETWORK_PRINT_FLOWS", "true")
+        .with("BEYLA_NETWORK_INTERFACES", wire.interfaces())
+        .with("BEYLA_NETWORK_CACHE_ACTIVE_TIMEOUT", "500ms")
+        .with("BEYLA_PROMETHEUS_FEATURES", "network")
+        .with("BEYLA_OTEL_METRICS_FEATURES", "network")
+}
+
+/// One host answers on [`PORT`], the other is about to ask.
+fn talk(scene: &mut Scene<'_>, wire: &Wire) -> Result<()> {
+    let script = scene.world.apps.path("python-datagrams.py");
+    let mut echo = wire.on(Host::Two, "python3");
+    echo.arg(&script).args(["echo", PORT]);
+    scene.start(echo)?;
+    until("the echo listens", scene.limit(), || {
+        let mut ask = wire.on(Host::One, "python3");
+        let to = wire.address(Host::Two);
+        Ok(ask.arg(&script).args(["send", &to, PORT, "1", "1"]).output()?.status.success())
+    })
+}
+
+/// The talk of known size.
+fn send(scene: &Scene<'_>, wire: &Wire) -> Result<()> {
+    let (count, size) = (COUNT.to_string(), SIZE.to_string());
+    let mut send = wire.on(Host::One, "python3");
+    send.arg(scene.world.apps.path("python-datagrams.py"));
+    let to = wire.address(Host::Two);
+    let said = send.args(["send", &to, PORT, &count, &size]).output()?;
+    ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    Ok(())
+}
+
+fn printed(scene: &mut Scene<'_>) -> Result<Vec<FlowLine>> {
+    flows::parse(&scene.vor()?.output()?)
+}
+
+/// Packets and bytes that lines have in total.
+fn sums<'a>(lines: impl IntoIterator<Item = &'a FlowLine>) -> Result<(u64, u64)> {
+    lines.into_iter().try_fold((0, 0), |(packets, bytes), line| {
+        Ok((packets + line.number("packets")?, bytes + line.number("bytes")?))
+    })
+}
+
+/// Waits until that many packets were printed.
+fn until_printed(scene: &mut Scene<'_>, packets: u64) -> Result<()> {
+    let limit = scene.limit();
+    until(format!("{packets} packets in printed flows"), limit, || {
+        scene.vor()?.runs()?;
+        Ok(sums(&printed(scene)?)?.0 >= packets)
+    })
+}
+
+/// Everything that was printed, counted for Prometheus and sent over OTLP is the same, and this.
+fn ensure_everywhere(scene: &mut Scene<'_>, packets: u64, bytes: u64) -> Result<()> {
+    until_printed(scene, packets)?;
+    let lines = sums(&printed(scene)?)?;
+    ensure!(lines == (packets, bytes), "printed {lines:?}, expected {:?}", (packets, bytes));
+    let (packets, bytes) = (whole(packets), whole(bytes));
+    let page = scrape::parse(&scene.page()?)?;
+    let fetched = (scrape::sum(&page, PACKETS), scrape::sum(&page, BYTES));
+    ensure!(fetched == (packets, bytes), "counted {fetched:?}, expected {:?}", (packets, bytes));
+    until("the same numbers over OTLP", scene.limit(), || {
+        let sent = |what: &str| sent(scene, &format!("beyla.network.flow.{what}"));
+        Ok((sent("packets"), sent("bytes")) == (packets, bytes))
+    })?;
+    let arrived = scene.collector.arrived();
+    let resource = &arrived.points.last().context("no points")?.resource;
+    ensure!(resource.get("service.name").is_some_and(|name| name == "beyla-network-flows"));
+    Ok(())
+}
+
+/// The sum of the last points of all series called `name`.
+fn sent(scene: &Scene<'_>, name: &str) -> f64 {
+    let arrived = scene.collector.arrived();
+    let named = arrived.points.iter().filter(|point| point.name == name);
+    let series: BTreeMap<_, _> = named.map(|point| (point.attrs.clone(), point.sum)).collect();
+    series.values().sum()
+}
+
+fn whole(count: u64) -> f64 {
+    usize::try_from(count).map_or(f64::INFINITY, exact)
+}
+
+/// Flows that a stage took away belong to these scenarios.
+fn deduplicated() -> Expected {
+    Expected::default().losing(&["flows/stage"])
+}
+
+fn once(scene: &mut Scene<'_>, source: &str) -> Result<Expected> {
+    let wire = Wire::new()?;
+    talk(scene, &wire)?;
+    scene.observe(&settings(&wire).with("BEYLA_NETWORK_SOURCE", source), &[])?;
+    let counter = |name| wire.counter(Host::One, name);
+    let before = (counter("tx_bytes")?, counter("rx_bytes")?);
+    send(scene, &wire)?;
+    let after = (counter("tx_bytes")?, counter("rx_bytes")?);
+    let bytes = COUNT * (SIZE + HEADERS);
+    ensure!((after.0 - before.0, after.1 - before.1) == (bytes, bytes), "the wire is not quiet");
+    ensure_everywhere(scene, 2 * COUNT, 2 * bytes)?;
+    let lines = printed(scene)?;
+    let there = lines.iter().find(|line| line.get("dst.port") == PORT).context("no way there")?;
+    let (one, two) = (wire.address(Host::One), wire.address(Host::Two));
+    for (name, expected) in [
+        ("transport", "UDP"),
+        ("src.address", &one),
+        ("dst.address", &two),
+        ("src.name", &one),
+        ("iface", &wire.outside(Host::One)),
+        ("iface.direction", "ingress"),
+    ] {
+        ensure!(there.get(name) == expected, "{name}: {there:?}");
+    }
+    Ok(deduplicated())
+}
+
+fn each_interface(scene: &mut Scene<'_>) -> Result<Expected> {
+    let wire = Wire::new()?;
+    talk(scene, &wire)?;
+    let settings = settings(&wire).with("BEYLA_NETWORK_DEDUPER", "none");
+    scene.observe(&settings, &[])?;
+    send(scene, &wire)?;
+    // In by one wire, out by the other, both ways.
+    ensure_everywhere(scene, 4 * COUNT, 4 * COUNT * (SIZE + HEADERS))?;
+    let page = scrape::parse(&scene.page()?)?;
+    let of = |iface: &str, direction: &str| {
+        let fits = |sample: &&Sample| {
+            sample.name == PACKETS
+                && sample.label("iface") == iface
+                && sample.label("iface_direction") == direction
+        };
+        page.iter().filter(fits).map(|sample| sample.value).sum::<f64>()
+    };
+    for host in [Host::One, Host::Two] {
+        for direction in ["ingress", "egress"] {
+            let counted = of(&wire.outside(host), direction);
+            ensure!(counted == whole(COUNT), "{host:?} {direction}: {counted}");
+        }
+    }
+    Ok(Expected::default())
+}
+
+fn fetched(scene: &mut Scene<'_>) -> Result<Expected> {
+    let wire = Wire::new()?;
+    talk(scene, &wire)?;
+    let port = ports::free()?;
+    let select = scene.dir().join("vor.yml");
+    let rules = "attributes:\n  select:\n    beyla_network_flow_*: {include: [src.address, dst_address, dst.port]}\n";
+    fs::write(&select, rules)?;
+    let settings = settings(&wire)
+        .with("BEYLA_CONFIG_PATH", select.display())
+        .with("BEYLA_PROMETHEUS_PORT", port);
+    scene.observe(&settings, &[])?;
+    let server = prometheus(scene, port)?;
+    send(scene, &wire)?;
+    until_printed(scene, 2 * COUNT)?;
+    let (one, two) = (wire.address(Host::One), wire.address(Host::Two));
+    let total = whole(COUNT * (SIZE + HEADERS));
+    for (query, expected) in [
+        (format!("sum({BYTES})"), 2.0 * total),
+        (format!("sum({BYTES}{{src_address=\"{one}\",dst_address=\"{two}\"}})"), total),
+        (format!("sum({PACKETS}{{dst_port=\"{PORT}\"}})"), whole(COUNT)),
+        (format!("sum({BYTES}) / sum({PACKETS})"), whole(SIZE + HEADERS)),
+        (format!("count(count by (src_address) ({BYTES}))"), 2.0),
+    ] {
+        until(format!("Prometheus answers {query}"), scene.limit(), || {
+            Ok(answer(server, &query)? == Some(expected))
+        })?;
+    }
+    Ok(deduplicated())
+}
+
+/// A Prometheus server that fetches from `port`; its own port.
+fn prometheus(scene: &mut Scene<'_>, port: u16) -> Result<u16> {
+    let own = ports::free()?;
+    let config = scene.dir().join("prometheus.yml");
+    let jobs = format!(
+        "scrape_configs:\n  - job_name: vor\n    scrape_interval: 250ms\n    scrape_timeout: 250ms\n    \
+         static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
+    );
+    fs::write(&config, jobs)?;
+    let mut server = Command::new("prometheus");
+    server.arg(format!("--config.file={}", config.display()));
+    server.arg(format!("--storage.tsdb.path={}", scene.dir().join("tsdb").display()));
+    server.arg(format!("--web.listen-address=127.0.0.1:{own}"));
+    scene.serve(server, own)?;
+    Ok(own)
+}
+
+/// The only value that the server has for `query`; `None`: it has none yet.
+fn answer(server: u16, query: &str) -> Result<Option<f64>> {
+    let escaped: String = query
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    let answer = scrape::get(server, &format!("/api/v1/query?query={escaped}"))?;
+    let answer: serde_json::Value = serde_json::from_str(&answer)?;
+    let value = answer.pointer("/data/result/0/value/1").and_then(|value| value.as_str());
+    Ok(value.and_then(|value| value.parse().ok()))
+}
+
+/// A name server on the bridge that knows both hosts.
+fn name_server(scene: &mut Scene<'_>, wire: &Wire) -> Result<()> {
+    let mut server = Command::new("dnsmasq");
+    server.args(["--keep-in-foreground", "--no-resolv", "--no-hosts", "--bind-interfaces"]);
+    server.args(["--conf-file=/dev/null", "--user=root", "--pid-file="]);
+    server.arg(format!("--listen-address={}", wire.bridge_address()));
+    server.arg("--except-interface=lo");
+    for (name, host) in [("asks.example.test", Host::One), ("web.example.test", Host::Two)] {
+        server.arg(format!("--host-record={name},{}", wire.address(host)));
+    }
+    scene.start(server)?;
+    let at = wire.bridge_address();
+    until("the name server answers", scene.limit(), || ask(scene, wire, &at, "web.example.test"))
+}
+
+/// Whether a question from a host for `name` finds an answer.
+fn ask(scene: &Scene<'_>, wire: &Wire, server: &str, name: &str) -> Result<bool> {
+    let mut ask = wire.on(Host::One, "python3");
+    ask.arg(scene.world.apps.path("python-datagrams.py")).args(["ask", server, name]);
+    Ok(ask.output()?.status.success())
+}
+
+/// vor, which asks the name server at `address`, and where nothing else is different.
+fn resolving(scene: &Scene<'_>, wire: &Wire, address: &str) -> Result<Settings> {
+    let file = scene.dir().join("resolv.conf");
+    fs::write(&file, format!("nameserver {address}\n"))?;
+    let script = format!("mount --bind {} /etc/resolv.conf && exec \"$0\"", file.display());
+    let settings = settings(wire).with("BEYLA_NETWORK_REVERSE_DNS_TYPE", "local");
+    Ok(settings.through(&["unshare", "--mount", "sh", "-c", &script]))
+}
+
+fn until_named(scene: &mut Scene<'_>, wire: &Wire) -> Result<()> {
+    let two = wire.address(Host::Two);
+    until("a flow with a name", scene.limit(), || {
+        send(scene, wire)?;
+        let lines = printed(scene)?;
+        let to = lines.iter().filter(|line| line.get("dst.address") == two);
+        Ok(to.filter(|line| line.get("dst.name") == "web.example.test").count() > 0)
+    })
+}
+
+fn dns_asked(scene: &mut Scene<'_>) -> Result<Expected> {
+    let wire = Wire::new()?;
+    talk(scene, &wire)?;
+    name_server(scene, &wire)?;
+    let settings = resolving(scene, &wire, &wire.bridge_address())?;
+    scene.observe(&settings, &[])?;
+    until_named(scene, &wire)?;
+    let asked =
+        scrape::sum_of(&scene.vor()?.own_metrics()?, "vor_stage_in_total", &["reverse_dns"]);
+    ensure!(asked < 20.0, "each address is asked for once, not {asked} times in all");
+    Ok(deduplicated())
+}
+
+fn dns_heard(scene: &mut Scene<'_>) -> Result<Expected> {
+    let wire = Wire::new()?;
+    talk(scene, &wire)?;
+    name_server(scene, &wire)?;
+    let settings = settings(&wire)
+        .with("BEYLA_NETWORK_REVERSE_DNS_TYPE", "ebpf")
+        .with("BEYLA_PROMETHEUS_FEATURES", "network,stats");
+    scene.observe(&settings, &[])?;
+    ensure!(ask(scene, &wire, &wire.bridge_address(), "web.example.test")?, "no answer");
+    until_named(scene, &wire)?;
+    until("how long the answer took", scene.limit(), || {
+        let page = scrape::parse(&scene.page()?)?;
+        let named = page.iter().filter(|s| s.name == "dns_lookup_duration_seconds_count");
+        Ok(named.filter(|s| s.label("dns_question_name") == "web.example.test").count() > 0)
+    })?;
+    Ok(deduplicated())
+}
+
+fn dns_hangs(scene: &mut Scene<'_>) -> Result<Expected> {
+    let wire = Wire::new()?;
+    talk(scene, &wire)?;
+    // Nobody answers there: questions are sent and wait.
+    let settings = resolving(scene, &wire, "192.0.2.53")?;
+    scene.observe(&settings, &[])?;
+    send(scene, &wire)?;
+    ensure_everywhere(scene, 2 * COUNT, 2 * COUNT * (SIZE + HEADERS))?;
+    for line in printed(scene)? {
+        ensure!(line.get("dst.name") == line.get("dst.address"), "{line:?}");
+    }
+    Ok(deduplicated().losing(&["reverse_dns/failed"]).holding(&["reverse_dns"]))
+}
+
+fn beside_spans(scene: &mut Scene<'_>) -> Result<Expected> {
+    let wire = Wire::new()?;
+    let port = ports::free()?;
+    let mut server = scene.world.apps.program("epoll");
+    server.arg(port.to_string());
+    let server = scene.serve(server, port)?;
+    let settings = settings(&wire)
+        .with("BEYLA_OPEN_PORT", port)
+        .with("BEYLA_TRACE_PRINTER", "text")
+        .with("BEYLA_PROMETHEUS_FEATURES", "application,network")
+        .with("BEYLA_OTEL_METRICS_FEATURES", "application,network");
+    scene.observe(&settings, &[server.pid])?;
+    let mut ask = wire.on(Host::One, "python3");
+    let url = format!("http://{}:{port}/item", wire.bridge_address());
+    let get = format!("import urllib.request; urllib.request.urlopen('{url}', timeout=5).read()");
+    let said = ask.args(["-c", &get]).output()?;
+    ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    scene.spans(1)?;
+    until("a flow of the service", scene.limit(), || {
+        let lines = printed(scene)?;
+        let there = lines.iter().find(|line| line.get("service.peer.name") == "epoll");
+        let back = lines.iter().find(|line| line.get("service.name") == "epoll");
+        let asks = |line: &FlowLine| line.get("direction") == "request";
+        Ok(there.is_some_and(asks) && back.is_some())
+    })?;
+    Ok(Expected { server: 1, ..deduplicated() })
+}
+
+fn go_nowhere(scene: &mut Scene<'_>) -> Result<Expected> {
+    let said = |variables: &[(&str, &str)]| -> Result<(Option<i32>, String)> {
+        let mut settings = Settings::default();
+        for (name, value) in variables {
+            settings = settings.with(name, value);
+        }
+        let output = settings.command(&scene.world.vor).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    };
+    for (variables, expected) in [
+        (&[("BEYLA_NETWORK_METRICS", "true")][..], "nothing takes flows"),
+        (
+            &[("BEYLA_NETWORK_PRINT_FLOWS", "true"), ("BEYLA_NETWORK_SOURCE", "xdp")],
+            "network.source",
+        ),
+        (&[("BEYLA_NETWORK_CIDRS", "10.0.0.0/40")], "is not a network"),
+        (&[("BEYLA_NETWORK_PROTOCOLS", "TPC")], "there is no protocol \"TPC\""),
+        (&[("BEYLA_NETWORK_AGENT_IP", "here")], "network.agent_ip"),
+        (&[("BEYLA_NETWORK_AGENT_IP_IFACE", "eth0")], "name:INTERFACE"),
+        (&[("BEYLA_NETWORK_AGENT_IP_TYPE", "ipx")], "network.agent_ip_type"),
+        (&[("BEYLA_NETWORK_INTERFACES", "/(/")], "regular expression"),
+        (&[("BEYLA_NETWORK_DEDUPER", "all")], "network.deduper"),
+        (
+            &[
+                ("BEYLA_NETWORK_PRINT_FLOWS", "true"),
+                ("BEYLA_NETWORK_AGENT_IP_IFACE", "name:none0"),
+            ],
+            "none0",
+        ),
+    ] {
+        let (code, error) = said(variables)?;
+        ensure!(code.is_some_and(|code| code != 0), "{variables:?}: it ended with {code:?}");
+        ensure!(error.contains(expected), "{variables:?}: {error}");
+    }
+    Ok(Expected::default())
+}
