@@ -6,13 +6,14 @@
 //! memory. Nothing is mapped: a file that shrinks while it is read is an error, not a signal.
 //!
 //! Files come from strangers. Whatever a header claims, at most 4 MiB of structures and 96 MiB of
-//! text are read of one file, and no section is read twice under one name.
+//! text are read of one file (of [`Native`] data, 64 MiB), and no section is read twice under one name.
 
 mod cache;
 mod elf;
 mod file;
 pub mod go;
 mod mark;
+mod native;
 mod search;
 mod sections;
 mod source;
@@ -22,3 +23,4 @@ pub use elf::Facts;
 pub use file::{ExeError, Executable, FileKey, open};
 pub use go::GoBuild;
 pub use mark::Mark;
+pub use native::Native;
