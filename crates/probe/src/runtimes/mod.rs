@@ -4,6 +4,7 @@
 //! They are brought into the kernel when the first file that they have a plan for is run by an observed process.
 
 pub mod go;
+pub mod nginx;
 pub mod python;
 
 use vor_model::Captured;
@@ -11,7 +12,7 @@ use vor_model::Captured;
 use crate::tracers::{DecodeError, Unit};
 
 /// All of them, in the order in which files are offered to them.
-pub const ALL: &[&Unit] = &[&go::http::UNIT, &python::UNIT];
+pub const ALL: &[&Unit] = &[&go::http::UNIT, &nginx::UNIT, &python::UNIT];
 
 /// Reads nothing: for units that have no ring.
 fn silent(record: &[u8]) -> Result<Captured, DecodeError> {
