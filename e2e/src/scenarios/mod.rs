@@ -17,6 +17,7 @@ mod load;
 mod network;
 mod servers;
 mod talks;
+mod truth;
 mod ways;
 
 /// All scenarios, in the order in which they run.
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Scenario> {
         clients::list(),
         ways::list(),
         talks::list(),
+        truth::list(),
         exporters::list(),
         kubernetes::list(),
         commands::list(),

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::ports;
-use crate::scene::Scene;
+use crate::scene::{Scene, exact};
+use crate::scrape::Sample;
 use crate::until::until;
 use crate::vor::Settings;
 use crate::web::{Origin, Talk};
@@ -42,11 +43,28 @@ pub fn cell(
     let mut pids = children(scene, server.pid, pattern.workers)?;
     pids.push(server.pid);
     scene.observe(&Settings::port(port), &pids)?;
+    understood(scene, pids.len())?;
     let good = ask(port, pattern.keep, clients, cases)?;
     ensure!(good == cases, "{good} of {cases} requests were answered well");
+    until("all calls are counted", scene.limit(), || Ok(origin.answered() >= cases))?;
     ensure!(origin.answered() == cases, "the server called {} times", origin.answered());
     settle(scene, 2 * cases)?;
     Ok(Score::of(&scene.collector.arrived().spans, cases))
+}
+
+/// Waits until vor has looked into the code of so many processes.
+fn understood(scene: &mut Scene<'_>, processes: usize) -> Result<()> {
+    let limit = scene.limit();
+    let vor = scene.vor()?;
+    until("vor reads the programs' code", limit, || {
+        let page = vor.own_metrics()?;
+        let read = |sample: &&Sample| {
+            sample.name == "vor_stage_reading"
+                && sample.label("stage") == "files"
+                && sample.label("what") == "processes"
+        };
+        Ok(page.iter().find(read).is_some_and(|sample| sample.value >= exact(processes)))
+    })
 }
 
 /// Answers come back in another order than calls went out.
