@@ -88,9 +88,8 @@ static __always_inline bool queue_contradicts(const struct task *task, const str
 {
     struct trace_context c;
 
-    return item && item->request && task->kind != TASK_THREAD && request_of(task, &c) &&
-           c.method == PARENT_ANCESTOR && c.span != item->request &&
-           bpf_map_lookup_elem(&vor_requests, &item->request);
+    return item && item->request && task->kind != TASK_THREAD && request_of(task, &c) && c.method == PARENT_ANCESTOR &&
+           c.span != item->request && bpf_map_lookup_elem(&vor_requests, &item->request);
 }
 
 /* `task` takes `object` out of `collection`, where it was `item`. */
