@@ -20,9 +20,10 @@ pub const UNIT: Unit = Unit {
     sizes: |_| Vec::new(),
     sweep: None,
     judge: None,
-    code: Some(Code { wants, plan, facts: None }),
+    code: Some(Code { wants, plan, programs: || vec![PROGRAM], facts: None }),
 };
 
+const PROGRAM: &str = "nginx_io";
 /// Modules are loaded at run time, so these names are there even when the program is stripped.
 const FUNCTIONS: [&str; 5] = [
     "ngx_unix_recv",
@@ -44,7 +45,7 @@ fn plan(binary: &Binary<'_>) -> Result<Option<Plan>, PlanError> {
     for (name, address) in FUNCTIONS.iter().zip(native.symbols(FUNCTIONS).map_err(said)?) {
         let at = address.and_then(|address| native.code(address));
         let at = at.ok_or_else(|| PlanError(format!("{name} is not to be found")))?;
-        places.push(Place::at("nginx_io", at));
+        places.push(Place::at(PROGRAM, at));
     }
-    Ok(Some(Plan { places, facts: Vec::new() }))
+    Ok(Some(Plan { places, ..Plan::default() }))
 }

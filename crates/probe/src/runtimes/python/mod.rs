@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Python (CPython 3.7 to 3.13): who works for whom among its threads and coroutines.
+//! Python (`CPython` 3.7 to 3.13): who works for whom among its threads and coroutines.
 //!
 //! In: what collections and contexts are used for, seen in the interpreter's own code. Out: nothing of its own; it
 //! writes down who serves which request, and the units that see requests read it.
@@ -11,7 +11,7 @@ use std::path::Path;
 use vor_exe::Native;
 
 use crate::code::{Binary, Code, Part, Place, Plan, PlanError};
-use crate::tracers::{Object, Unit, object};
+use crate::tracers::{Object, Unit, items_sizes, object};
 use tables::{methods, object_type};
 
 /// What is loaded and how it is attached.
@@ -20,11 +20,24 @@ pub const UNIT: Unit = Unit {
     objects: &[Object { door: None, bytes: object!("python"), hooks: &[] }],
     ring: None,
     decode: crate::runtimes::silent,
-    sizes: |_| Vec::new(),
+    sizes: items_sizes,
     sweep: None,
     judge: None,
-    code: Some(Code { wants, plan, facts: None }),
+    code: Some(Code { wants, plan, programs: || PROGRAMS.to_vec(), facts: None }),
 };
+
+const PROGRAMS: [&str; 10] = [
+    "python_append",
+    "python_appendl",
+    "python_pop",
+    "python_popleft",
+    "python_put",
+    "python_get",
+    "python_run",
+    "python_ran",
+    "python_copied",
+    "python_fresh",
+];
 
 /// The interpreter, its library, and the module that has `SimpleQueue`; not builds without the lock (`python3.13t`),
 /// whose objects lie otherwise.
@@ -50,7 +63,7 @@ fn plan(binary: &Binary<'_>) -> Result<Option<Plan>, PlanError> {
     if places.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Plan { places, facts: Vec::new() }))
+    Ok(Some(Plan { places, ..Plan::default() }))
 }
 
 fn deque(native: &Native<'_>) -> Option<Vec<Place>> {
@@ -115,7 +128,9 @@ mod tests {
         let Ok((file, key)) = vor_exe::open(Path::new("/usr/bin/python3")) else { return };
         let path = std::fs::canonicalize("/usr/bin/python3").unwrap();
         let exe = vor_exe::Executable::read(&file, key).unwrap();
-        let binary = Binary { part: Part::Executable, path: &path, file: &file, key, exe: &exe };
+        let go = &std::cell::OnceCell::new();
+        let binary =
+            Binary { part: Part::Executable, path: &path, file: &file, key, exe: &exe, go };
         let Some(plan) = plan(&binary).unwrap() else {
             // A small program in front of libpython.
             assert!(exe.facts.needed.iter().any(|name| name.starts_with("libpython3.")));

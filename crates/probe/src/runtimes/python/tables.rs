@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Functions of CPython by the tables in which it looks its methods up itself. They are there when symbols are not.
+//! Functions of `CPython` by the tables in which it looks its methods up itself. They are there when symbols are not.
 //!
 //! A row of a table of methods is `{ name, function, flags, documentation }`; the last row is empty. Types are structs
 //! that have not changed in what is used here since Python 3.7.
