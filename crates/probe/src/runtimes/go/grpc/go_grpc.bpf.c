@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause)
+/*
+ * go_grpc: calls that Go programs answer and make through google.golang.org/grpc, unary and streaming.
+ *
+ * In     entries and returns of functions of the library
+ * Out    go_grpc_events   one go_grpc_record per call
+ * State  go_grpc_calls    private; calls under way, by goroutine or by stream
+ *        go_grpc_files    private; offsets of fields, by file
+ *        socket_conns     of the unit `socket`: claimed
+ *        vor_requests     what goroutines serve
+ * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
+ * Cost   three visits per call
+ */
+#include "../conn.h"
+#include "wire.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define CODE_UNKNOWN 2
+#define CODE_MAX 16
+
+enum kind {
+    SERVER = 0,
+    CLIENT, /* by goroutine, while the call begins; unary until it ends */
+    STREAM, /* by clientStream, in place of the goroutine */
+};
+
+struct going {
+    __u64 stream; /* *clientStream of a call that begins */
+    __u8 streams; /* it is to be followed by its stream */
+    __u8 _pad[7];
+    struct go_grpc_record record;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 16384); /* ebpf.max_connections */
+    __type(key, struct go_key);
+    __type(value, struct going);
+} go_grpc_calls SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 256); /* ebpf.max_files */
+    __type(key, __u32);
+    __type(value, struct go_grpc_facts);
+} go_grpc_files SEC(".maps");
+
+/* What a call begins as: too large for the stack. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct going);
+} go_grpc_blank SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
+} go_grpc_events SEC(".maps");
+
+static __always_inline const struct go_grpc_facts *facts_of(struct go_regs *ctx)
+{
+    __u32 file = code_file(ctx);
+
+    return bpf_map_lookup_elem(&go_grpc_files, &file);
+}
+
+static __always_inline struct going *going_make(const struct go_key *key, const struct going *from)
+{
+    if (bpf_map_update_elem(&go_grpc_calls, key, from, BPF_ANY)) {
+        lost(LOST_CALL);
+        return NULL;
+    }
+    return bpf_map_lookup_elem(&go_grpc_calls, key);
+}
+
+static __always_inline struct going *going_begin(struct go_regs *ctx, struct admitted *who, const struct go_key *key,
+                                                 __u8 side)
+{
+    __u32 zero = 0;
+    struct going *g = bpf_map_lookup_elem(&go_grpc_blank, &zero);
+
+    if (!g || !(g = going_make(key, g)))
+        return NULL;
+    go_begin(ctx, &g->record.call, who, side, bpf_ktime_get_ns());
+    return g;
+}
+
+static __always_inline void going_end(struct going *g, const struct go_key *key)
+{
+    g->record.call.ended_ns = bpf_ktime_get_ns();
+    go_tell(&go_grpc_events, &g->record.call, sizeof(g->record), GO_RETURNED);
+    bpf_map_delete_elem(&go_grpc_calls, key);
+}
+
+/* The code of a *status.Status, 0 when it has none. */
+static __always_inline __u32 status_code(__u64 status, const struct go_grpc_facts *f)
+{
+    return go_half(go_word(status, f->status_proto), f->proto_code);
+}
+
+/* The code of an error value. One that is not made by the library is UNKNOWN to it too. */
+static __always_inline __u32 error_code(__u64 type, __u64 error, const struct go_grpc_facts *f)
+{
+    __u64 text[2] = {};
+    __u8 eof[3] = {};
+    __u32 code;
+
+    if (!type)
+        return 0;
+    /* io.EOF, the good end of a stream: a string of three letters. */
+    bpf_probe_read_user(text, sizeof(text), (void *)error);
+    if (text[1] == sizeof(eof) && !bpf_probe_read_user(eof, sizeof(eof), (void *)text[0]) && eof[0] == 'E' &&
+        eof[1] == 'O' && eof[2] == 'F')
+        return 0;
+    code = status_code(go_word(error, f->error_status), f);
+    return code && code <= CODE_MAX ? code : CODE_UNKNOWN;
+}
+
+/* (*Server).handleStream(t, stream, …) begins, on a goroutine of its own or of a pool. */
+SEC("uprobe")
+int go_grpc_serve(struct go_regs *ctx)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, SERVER);
+    __u64 transport = GO_ARG2(ctx), stream = GO_ARG3(ctx);
+    const struct go_grpc_facts *f;
+    struct go_grpc_record *r;
+    struct going *g;
+
+    if (!who || !(f = facts_of(ctx)) || bpf_map_lookup_elem(&go_grpc_calls, &key) ||
+        !(g = going_begin(ctx, who, &key, GO_SERVER)))
+        return 0;
+    r = &g->record;
+    /* Since 1.69 a part of a ServerStream, which pointed to it at first. */
+    if (f->stream_within != GO_NOWHERE)
+        stream += f->stream_within;
+    r->method_len = go_string(r->method, GO_GRPC_METHOD, stream, f->stream_method);
+    if (r->method[0] != '/')
+        r->method_len = go_string(r->method, GO_GRPC_METHOD, go_word(stream, 0), f->stream_method);
+    go_serve(&r->call, who);
+    struct sock *sk = go_sock(go_interface(transport, f->server_conn), &f->net);
+
+    if (sk) {
+        conn_take(sk, who, RECEIVED);
+        go_connected(&r->call, sk);
+    }
+    return 0;
+}
+
+/* (*http2Server).writeStatus(stream, status) begins. */
+SEC("uprobe")
+int go_grpc_status(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, SERVER);
+    const struct go_grpc_facts *f;
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    if (g)
+        g->record.status = status_code(GO_ARG2(ctx), f);
+    return 0;
+}
+
+/* (*Server).handleStream returns. */
+SEC("uprobe")
+int go_grpc_served(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, SERVER);
+    struct going *g;
+
+    if (!admitted())
+        return 0;
+    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    if (g)
+        going_end(g, &key);
+    return 0;
+}
+
+static __always_inline void ask_begin(struct go_regs *ctx, __u64 method, __u64 len, bool streams)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, CLIENT);
+    struct going *g;
+
+    /* Once only, although the stack may grow and the function begin again. */
+    if (!who || bpf_map_lookup_elem(&go_grpc_calls, &key) || !(g = going_begin(ctx, who, &key, GO_CLIENT)))
+        return;
+    g->streams = streams;
+    g->record.method_len = go_bytes(g->record.method, GO_GRPC_METHOD, method, len);
+    go_place(&g->record.call, who);
+}
+
+/* (*ClientConn).Invoke(ctx, method, …) begins. */
+SEC("uprobe")
+int go_grpc_invoke(struct go_regs *ctx)
+{
+    ask_begin(ctx, GO_ARG3(ctx), GO_ARG4(ctx), false);
+    return 0;
+}
+
+/* (*ClientConn).NewStream(ctx, desc, method, …) begins. */
+SEC("uprobe")
+int go_grpc_stream(struct go_regs *ctx)
+{
+    ask_begin(ctx, GO_ARG4(ctx), GO_ARG5(ctx), true);
+    return 0;
+}
+
+/* (*clientStream).newAttemptLocked(…) begins: what the program gets may be a wrapper of this stream. */
+SEC("uprobe")
+int go_grpc_attempt(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, CLIENT);
+    struct going *g;
+
+    if (!admitted())
+        return 0;
+    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    if (g && g->streams)
+        g->stream = GO_ARG0(ctx);
+    return 0;
+}
+
+/* (*http2Client).NewStream(ctx, header, …) begins: the call has its connection. */
+SEC("uprobe")
+int go_grpc_conn(struct go_regs *ctx)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, CLIENT);
+    const struct go_grpc_facts *f;
+    struct going *g;
+
+    if (!who || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    if (!g)
+        return 0;
+    struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->client_conn), &f->net);
+
+    if (sk) {
+        conn_take(sk, who, SENT);
+        go_connected(&g->record.call, sk);
+    }
+    return 0;
+}
+
+/* (*ClientConn).Invoke returns an error. */
+SEC("uprobe")
+int go_grpc_invoked(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, CLIENT);
+    const struct go_grpc_facts *f;
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    if (!g || g->streams)
+        return 0;
+    g->record.status = error_code(GO_ARG0(ctx), GO_ARG1(ctx), f);
+    going_end(g, &key);
+    return 0;
+}
+
+/* (*ClientConn).NewStream returns (ClientStream, error): from now on the stream stands for the call. */
+SEC("uprobe")
+int go_grpc_opened(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, CLIENT), stream = go_key(ctx, STREAM);
+    const struct go_grpc_facts *f;
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    if (!g || !g->streams)
+        return 0;
+    if (GO_ARG2(ctx)) {
+        g->record.status = error_code(GO_ARG2(ctx), GO_ARG3(ctx), f);
+        going_end(g, &key);
+        return 0;
+    }
+    stream.goroutine = g->stream ?: GO_ARG1(ctx);
+    going_make(&stream, g);
+    bpf_map_delete_elem(&go_grpc_calls, &key);
+    return 0;
+}
+
+/* (*clientStream).finish(err) begins: once or more, on any goroutine. */
+SEC("uprobe")
+int go_grpc_finish(struct go_regs *ctx)
+{
+    struct go_key stream = go_key(ctx, STREAM);
+    const struct go_grpc_facts *f;
+    struct going *g;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    stream.goroutine = GO_ARG0(ctx);
+    g = bpf_map_lookup_elem(&go_grpc_calls, &stream);
+    if (!g)
+        return 0;
+    g->record.status = error_code(GO_ARG1(ctx), GO_ARG2(ctx), f);
+    going_end(g, &stream);
+    return 0;
+}

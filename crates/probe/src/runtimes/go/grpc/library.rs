@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is wanted of a program.
+
+use super::super::library::{Feature, Field, Library, Spot};
+
+const STREAM: &str = "google.golang.org/grpc/internal/transport.Stream";
+const SERVER: &str = "google.golang.org/grpc/internal/transport.http2Server";
+const CLIENT: &str = "google.golang.org/grpc/internal/transport.http2Client";
+const STATUS: &str = "google.golang.org/grpc/internal/status.Status";
+const ERROR: &str = "google.golang.org/grpc/internal/status.Error";
+const PROTO: &str = "google.golang.org/genproto/googleapis/rpc/status.Status";
+
+/// The library.
+pub(in crate::runtimes::go) static LIBRARY: Library = Library {
+    fields: &[
+        Field::new(&["internal/poll.FD"], &["Sysfd"]),
+        Field::new(&["net.netFD"], &["family"]),
+        Field::new(&["net.netFD"], &["sotype"]),
+        Field::new(&[STREAM], &["method"]),
+        Field::optional(&["google.golang.org/grpc/internal/transport.ServerStream"], &["Stream"]),
+        Field::new(&[SERVER], &["conn"]),
+        Field::new(&[CLIENT], &["conn"]),
+        Field::new(&[STATUS], &["s"]),
+        Field::new(&[ERROR], &["s"]),
+        Field::new(&[PROTO], &["Code"]),
+    ],
+    features: &[
+        Feature {
+            name: "gRPC servers",
+            spots: &[
+                Spot::called(&["google.golang.org/grpc.(*Server).handleStream"], "go_grpc_serve"),
+                Spot::returns(&["google.golang.org/grpc.(*Server).handleStream"], "go_grpc_served"),
+                Spot::called(
+                    &[
+                        "google.golang.org/grpc/internal/transport.(*http2Server).writeStatus",
+                        "google.golang.org/grpc/internal/transport.(*http2Server).WriteStatus",
+                    ],
+                    "go_grpc_status",
+                ),
+            ],
+            needs: &["internal/poll.FD", "net.netFD", STREAM, SERVER, STATUS, PROTO],
+        },
+        Feature {
+            name: "gRPC clients",
+            spots: &[
+                Spot::called(&["google.golang.org/grpc.(*ClientConn).Invoke"], "go_grpc_invoke"),
+                Spot::returns(&["google.golang.org/grpc.(*ClientConn).Invoke"], "go_grpc_invoked"),
+                Spot::called(
+                    &["google.golang.org/grpc/internal/transport.(*http2Client).NewStream"],
+                    "go_grpc_conn",
+                ),
+            ],
+            needs: &["internal/poll.FD", "net.netFD", CLIENT, STATUS, ERROR, PROTO],
+        },
+        Feature {
+            name: "gRPC client streams",
+            spots: &[
+                Spot::called(&["google.golang.org/grpc.(*ClientConn).NewStream"], "go_grpc_stream"),
+                Spot::returns(
+                    &["google.golang.org/grpc.(*ClientConn).NewStream"],
+                    "go_grpc_opened",
+                ),
+                Spot::called(
+                    &["google.golang.org/grpc.(*clientStream).newAttemptLocked"],
+                    "go_grpc_attempt",
+                ),
+                Spot::called(&["google.golang.org/grpc.(*clientStream).finish"], "go_grpc_finish"),
+            ],
+            needs: &["internal/poll.FD", "net.netFD", CLIENT, STATUS, ERROR, PROTO],
+        },
+    ],
+};

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause)
+/*
+ * go_sched: which goroutine works for which request: by creation at any depth, and by values that goroutines hand
+ * to each other over channels.
+ *
+ * In     runtime.newproc1, goexit1, send, recv, chanrecv, selectgo
+ * Out    nothing but what goroutines serve
+ * State  vor_tasks         what goroutines serve
+ *        go_sched_births   private; goroutines that are being created, by thread
+ *        go_sched_files    private; offsets of fields, by file
+ * Needs  uprobes with cookies (5.15), task storage (5.11)
+ * Cost   three visits per goroutine; one per receive that may wait, one more per value handed over
+ */
+#include "../go.h"
+#include "wire.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* runtime.newproc1 runs on a thread's own stack and cannot be interrupted. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 16384);
+    __type(key, __u32);
+    __type(value, __u64);
+} go_sched_births SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 256); /* ebpf.max_files */
+    __type(key, __u32);
+    __type(value, struct go_sched_facts);
+} go_sched_files SEC(".maps");
+
+static __always_inline struct task goroutine(__u64 g)
+{
+    return (struct task){ .id = g, .pid = bpf_get_current_pid_tgid() >> 32, .kind = TASK_GOROUTINE };
+}
+
+static __always_inline const struct go_sched_facts *facts_of(struct go_regs *ctx)
+{
+    __u32 file = code_file(ctx);
+
+    return bpf_map_lookup_elem(&go_sched_files, &file);
+}
+
+/* newproc1(fn, callergp, callerpc, …) begins. */
+SEC("uprobe")
+int go_sched_new(struct go_regs *ctx)
+{
+    __u32 thread = bpf_get_current_pid_tgid();
+    __u64 parent = GO_ARG1(ctx);
+
+    if (admitted())
+        bpf_map_update_elem(&go_sched_births, &thread, &parent, BPF_ANY);
+    return 0;
+}
+
+/* newproc1 returns the new goroutine. */
+SEC("uprobe")
+int go_sched_born(struct go_regs *ctx)
+{
+    __u32 thread = bpf_get_current_pid_tgid();
+    struct task child = goroutine(GO_ARG0(ctx)), by;
+    __u64 *parent;
+
+    if (!admitted() || !(parent = bpf_map_lookup_elem(&go_sched_births, &thread)))
+        return 0;
+    by = goroutine(*parent);
+    bpf_map_delete_elem(&go_sched_births, &thread);
+    task_created(&child, &by);
+    return 0;
+}
+
+/* goexit1() begins, on the goroutine that ends. */
+SEC("uprobe")
+int go_sched_exit(struct go_regs *ctx)
+{
+    struct task task = goroutine(GO_GOROUTINE(ctx));
+
+    if (admitted())
+        task_ended(&task);
+    return 0;
+}
+
+/*
+ * A goroutine is about to receive: what it was handed before is done. What it inherits from its creator stays,
+ * and so does everything when the channel carries no value and is a mere signal.
+ */
+static __always_inline void let_go(__u64 g)
+{
+    struct task task = goroutine(g);
+    struct task_row *row = bpf_map_lookup_elem(&vor_tasks, &task);
+
+    if (row && row->method == PARENT_ITEM)
+        row->given = 0;
+}
+
+/* chanrecv(c, ep, block) begins. */
+SEC("uprobe")
+int go_sched_recv(struct go_regs *ctx)
+{
+    const struct go_sched_facts *f;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    if ((__u16)go_half(GO_ARG0(ctx), f->elemsize))
+        let_go(GO_GOROUTINE(ctx));
+    return 0;
+}
+
+/* selectgo(cas0, order0, pc0, nsends, nrecvs, block) begins. */
+SEC("uprobe")
+int go_sched_select(struct go_regs *ctx)
+{
+    if (admitted() && GO_ARG4(ctx))
+        let_go(GO_GOROUTINE(ctx));
+    return 0;
+}
+
+/* Goroutine `from` hands a value of channel `c` to `to`. */
+static __always_inline void hand_over(const struct go_sched_facts *f, __u64 c, __u64 from, __u64 to)
+{
+    struct task giver = goroutine(from), taker = goroutine(to);
+    struct trace_context given, own;
+
+    if (!(__u16)go_half(c, f->elemsize) || !request_of(&giver, &given))
+        return;
+    /* Who is at work for a request goes on with it: this is its answer, or a thing that it waited for. */
+    if (!request_of(&taker, &own))
+        task_given(&taker, given.span, PARENT_ITEM);
+}
+
+/* send(c, sg, ep, unlockf, skip) begins: the current goroutine has found one that waits for a value. */
+SEC("uprobe")
+int go_sched_send(struct go_regs *ctx)
+{
+    const struct go_sched_facts *f;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    hand_over(f, GO_ARG0(ctx), GO_GOROUTINE(ctx), go_word(GO_ARG1(ctx), f->sudog_g));
+    return 0;
+}
+
+/*
+ * recv(c, sg, ep, unlockf, skip) begins: the current goroutine has found one that waits to be rid of a value. With
+ * a buffer, it takes the oldest value of that instead.
+ */
+SEC("uprobe")
+int go_sched_take(struct go_regs *ctx)
+{
+    const struct go_sched_facts *f;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    /* runtime.hchan begins with qcount and dataqsiz. */
+    if (go_word(GO_ARG0(ctx), 8))
+        return 0;
+    hand_over(f, GO_ARG0(ctx), go_word(GO_ARG1(ctx), f->sudog_g), GO_GOROUTINE(ctx));
+    return 0;
+}
