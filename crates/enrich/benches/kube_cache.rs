@@ -79,7 +79,7 @@ fn measure(vor: &Path) {
     let percent = (cache.cpu() - cpu) / begun.elapsed().as_secs_f64() * 100.0;
     say("50 changes/s to 100 agents, of one processor", format_args!("{percent:.1} %"));
     until(|| cache.told().0 >= told.0 + u64::from(RATE * SECONDS) * 9 / 10);
-    say("resident memory of the cache", mib(cache.memory()));
+    say("resident memory of the cache, MiB", mib(cache.memory()));
 
     drop(cache);
     until(|| agents.iter().all(|agent| !agent.is_well()));
