@@ -130,6 +130,16 @@ pub(crate) fn place(repo: &Repo) -> PathBuf {
     folder(repo).join("matrix")
 }
 
+/// Programs with debug information that were built before.
+pub(super) fn unstripped(repo: &Repo) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for minor in RELEASES.iter().copied().map(minor) {
+        let programs = PROGRAMS.iter().map(|source| place(repo).join(minor).join(source.name));
+        found.extend(programs.filter(|program| program.is_file()));
+    }
+    Ok(found)
+}
+
 /// Builds the programs of these versions of Go, those that a case needs.
 fn programs(repo: &Repo, versions: &[&str], case: Option<&str>) -> Result<()> {
     for go in versions {

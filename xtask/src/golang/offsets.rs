@@ -2,7 +2,8 @@
 //! `cargo xtask go-offsets`: where fields are in the structs of Go libraries, version by version.
 //!
 //! Small programs are built by real toolchains with real versions of modules, their DWARF is read, and what is in
-//! `structs.txt` becomes `offsets.txt`. What was read of a program is kept in target/go/layouts.
+//! `structs.txt` becomes `offsets.txt`. What was read of a program is kept in target/go/layouts; programs of the
+//! matrix that are there are read, too.
 
 use std::{
     fs,
@@ -14,7 +15,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use vor_exe::go::{self, Layouts, Version};
 
-use super::{RELEASES, Toolchain, folder, rows, versions};
+use super::{RELEASES, Toolchain, folder, matrix, rows, versions};
 use crate::{
     exec::{self, say},
     repo::Repo,
@@ -35,9 +36,9 @@ const TABLE: &str = "crates/exe/src/go/offsets.txt";
 
 #[derive(Args)]
 pub(crate) struct OffsetsArgs {
-    /// Measures only modules whose path contains this, and writes the table from what is there
+    /// Measures only what contains one of these, such as grpc@v1.6 or std@; the table has all that is there
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
 }
 
 /// What was read of one program.
@@ -53,30 +54,29 @@ pub(super) struct Measured {
 pub(crate) fn run(repo: &Repo, args: &OffsetsArgs) -> Result<bool> {
     let kept = folder(repo).join("layouts");
     fs::create_dir_all(&kept)?;
-    let wanted = |name: &str| args.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    if wanted("std") {
-        let mut toolchains = vec![Toolchain::debian()?];
-        for version in RELEASES {
-            toolchains.push(Toolchain::release(repo, version)?);
-        }
-        for go in toolchains {
-            measure(&go, &kept, &Subject { module: None, program: STANDARD })?;
-        }
+    let mut toolchains = vec![Toolchain::debian()?];
+    for version in RELEASES {
+        toolchains.push(Toolchain::release(repo, version)?);
     }
     // Modules are measured by the newest but one: old versions of some do not build with the newest.
-    let [.., builder, _] = RELEASES else { return Ok(false) };
-    let go = Toolchain::release(repo, builder)?;
-    for (module, floor, program) in MODULES.iter().filter(|(module, ..)| wanted(module)) {
+    let [.., builder, _] = toolchains.as_slice() else { return Ok(false) };
+    for go in &toolchains {
+        measure(go, &kept, &Subject { module: None, program: STANDARD }, &args.only)?;
+    }
+    for (module, floor, program) in MODULES {
         let floor: Version = floor.parse()?;
-        for version in versions(&go, &kept, module, floor)? {
+        for version in versions(builder, &kept, module, floor)? {
             let subject = Subject { module: Some((module, version)), program };
             // A version that does not build today is left out; its neighbours speak for it.
-            if let Err(error) = measure(&go, &kept, &subject) {
+            if let Err(error) = measure(builder, &kept, &subject, &args.only) {
                 say(format!("left out: {error:#}"));
             }
         }
     }
-    let all = read(&kept)?;
+    let mut all = read(&kept)?;
+    for program in matrix::unstripped(repo)? {
+        all.push(layouts(&program, None)?);
+    }
     let list = fs::read_to_string(repo.root.join(WANTED))?;
     fs::write(repo.root.join(TABLE), rows::table(&list, &all)?)?;
     say(format!("{TABLE}: made of {} programs", all.len()));
@@ -89,25 +89,30 @@ struct Subject {
     program: &'static str,
 }
 
-fn measure(go: &Toolchain, kept: &Path, subject: &Subject) -> Result<()> {
+fn measure(go: &Toolchain, kept: &Path, subject: &Subject, only: &[String]) -> Result<()> {
     let name = match &subject.module {
         Some((module, version)) => format!("{}@{version}", module.replace('/', "_")),
         None => format!("std@{}", go.version),
     };
     let file = kept.join(format!("{name}.json"));
-    if file.is_file() {
+    let wanted = only.is_empty() || only.iter().any(|only| name.contains(only.as_str()));
+    if file.is_file() || !wanted {
         return Ok(());
     }
     say(format!("measuring {name}"));
     let dir = tempfile::tempdir()?;
     let program = build(go, dir.path(), subject).with_context(|| format!("building {name}"))?;
-    // Types without a name of their own are of no use to anybody.
-    let (build, layouts) = go::layouts(&program, |of| !of.contains(['{', '[', '<']))?;
-    let modules = build.modules.into_iter().map(|module| (module.path, module.version)).collect();
     let standard = subject.module.is_none().then(|| go.version.clone());
-    let measured = Measured { standard, modules, layouts };
-    fs::write(&file, serde_json::to_string(&measured)?)?;
+    fs::write(&file, serde_json::to_string(&layouts(&program, standard)?)?)?;
     Ok(())
+}
+
+/// What a program's debug information tells.
+fn layouts(program: &Path, standard: Option<String>) -> Result<Measured> {
+    // Types without a name of their own are of no use to anybody.
+    let (build, layouts) = go::layouts(program, |of| !of.contains(['{', '[', '<']))?;
+    let modules = build.modules.into_iter().map(|module| (module.path, module.version)).collect();
+    Ok(Measured { standard, modules, layouts })
 }
 
 fn build(go: &Toolchain, dir: &Path, subject: &Subject) -> Result<PathBuf> {
