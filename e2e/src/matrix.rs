@@ -3,6 +3,8 @@
 //!
 //! `cargo xtask go-matrix` builds the programs. A cell is called `go/VERSION/FORM/CASE`.
 
+mod wrong;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,9 +34,11 @@ enum Case {
     Sql,
     /// go-redis against Redis.
     Redis,
+    /// `net/http` with tables of made-up offsets.
+    Wrong,
 }
 
-const CASES: [(&str, Case); 7] = [
+const CASES: [(&str, Case); 8] = [
     ("http", Case::Http("plain")),
     ("https", Case::Http("tls1")),
     ("http2", Case::Http("tls2")),
@@ -42,6 +46,7 @@ const CASES: [(&str, Case); 7] = [
     ("grpc-stream", Case::Grpc("stream")),
     ("sql", Case::Sql),
     ("redis", Case::Redis),
+    ("http-wrong-offsets", Case::Wrong),
 ];
 
 /// A program of one version of Go, in one form.
@@ -68,7 +73,9 @@ pub fn cells(dir: &Path) -> Result<Vec<Scenario>> {
         for (form, suffix) in [("dwarf", ""), ("stripped", "-stripped")] {
             for (name, case) in CASES {
                 let cell = Cell { folder: folder.clone(), minor, suffix, case };
-                if cell.program().is_file() {
+                // The debug information of a program tells the truth, whatever a table says.
+                let untrue = cell.case != Case::Wrong || form == "stripped";
+                if untrue && cell.program().is_file() {
                     let name = format!("go/1.{minor}/{form}/{name}");
                     cells.push(Scenario::new(name, move |scene| cell.run(scene)));
                 }
@@ -81,7 +88,7 @@ pub fn cells(dir: &Path) -> Result<Vec<Scenario>> {
 impl Cell {
     fn program(&self) -> PathBuf {
         let name = match self.case {
-            Case::Http(_) => "web",
+            Case::Http(_) | Case::Wrong => "web",
             Case::Grpc(_) => "grpc",
             Case::Sql => "sql",
             Case::Redis => "redis",
@@ -99,6 +106,7 @@ impl Cell {
         let port = ports::free()?;
         let (text, calls) = (port.to_string(), CALLS.to_string());
         match self.case {
+            Case::Wrong => wrong::run(self, scene),
             Case::Http(way) => {
                 let server = scene.serve(self.command(&["serve", &text, way]), port)?;
                 let client = scene.start(self.command(&["call", &text, way, &calls]))?;
@@ -137,6 +145,7 @@ impl Cell {
         let settings = scene.executable(&pattern)?;
         let pids: Vec<u32> = servers.iter().chain([&client]).map(|actor| actor.pid).collect();
         scene.observe(&settings, &pids)?;
+        scene.probed(1)?;
         scene.go(client)
     }
 

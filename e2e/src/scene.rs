@@ -183,6 +183,31 @@ impl<'a> Scene<'a> {
         pids.iter().try_for_each(|pid| watch.vor.observes(*pid, limit))
     }
 
+    /// Waits until vor's probes stand in the code of so many files.
+    pub fn probed(&mut self, files: usize) -> Result<()> {
+        let limit = self.limit();
+        let vor = self.vor()?;
+        let of_files = |s: &&Sample| {
+            s.name == "vor_stage_reading"
+                && s.label("stage") == "files"
+                && s.label("what") == "attached"
+        };
+        until(format!("probes in {files} files"), limit, || {
+            vor.runs()?;
+            let attached = vor.own_metrics()?.iter().filter(of_files).map(|s| s.value).sum::<f64>();
+            Ok(attached >= exact(files))
+        })
+    }
+
+    /// Ends vor before the scene ends, in order and with balanced counters; what came out is not counted.
+    pub fn dismiss(&mut self, losses: &[&str]) -> Result<()> {
+        self.balance(losses, &[])?;
+        let patience = self.world.patience;
+        self.vor()?.stop(patience)?;
+        self.vor = None;
+        Ok(())
+    }
+
     /// The vor of this scene.
     pub fn vor(&mut self) -> Result<&mut Vor> {
         Ok(&mut self.vor.as_mut().context("vor was not started")?.vor)

@@ -48,6 +48,8 @@ pub struct Binary<'a> {
     pub key: FileKey,
     /// What its headers tell.
     pub exe: &'a Executable,
+    /// Where fields are in Go libraries.
+    pub go_offsets: &'a str,
     /// What it tells as a Go program, once it was asked.
     pub(crate) go: &'a OnceCell<Result<Program, GoError>>,
 }
@@ -62,9 +64,9 @@ impl Binary<'_> {
     /// What it tells as a Go program; `read` is called at most once per file.
     pub fn go(
         &self,
-        read: impl FnOnce(&Path) -> Result<Program, GoError>,
+        read: impl FnOnce(&Path, &str) -> Result<Program, GoError>,
     ) -> Result<&Program, &GoError> {
-        self.go.get_or_init(|| read(&self.itself())).as_ref()
+        self.go.get_or_init(|| read(&self.itself(), self.go_offsets)).as_ref()
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Settings of the kernel side.
 
+use std::path::PathBuf;
+
 use vor_config::Duration;
 
 use crate::tracers::Door;
@@ -27,6 +29,10 @@ pub struct ProbeConfig {
     /// outside only.
     #[config(default = 256, env = "BPF_MAX_FILES")]
     pub max_files: usize,
+    /// A table of offsets in Go libraries that is used instead of vor's own, for versions that are newer than
+    /// vor: `crates/exe/src/go/offsets.txt`, as `cargo xtask go-offsets` writes it.
+    #[config(env = "BPF_GO_OFFSETS")]
+    pub go_offsets: Option<PathBuf>,
     /// Threads, goroutines and other tasks of observed processes that serve or have served requests, at least 1.
     /// What those beyond it call is not linked to what they serve.
     #[config(default = 65536, env = "BPF_MAX_TASKS")]

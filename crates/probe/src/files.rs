@@ -10,16 +10,20 @@
 
 mod mapped;
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use vor_exe::go::OFFSETS;
 use vor_exe::{Executable, FileKey};
 use vor_health::{Board, Counter, Verdict, count};
 use vor_model::ProcessKey;
 
+use crate::ProbeError;
 use crate::admit::pidfd;
 use crate::code::{Binary, Plan, itself};
 use crate::config::ProbeConfig;
@@ -35,6 +39,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// The files.
 pub(crate) struct Files {
+    /// The table of offsets.
+    go_offsets: Cow<'static, str>,
     offered: &'static [&'static Unit],
     known: HashMap<FileKey, Known>,
     processes: HashMap<ProcessKey, Process>,
@@ -73,10 +79,17 @@ struct Counters {
 }
 
 impl Files {
-    pub(crate) fn new(config: &ProbeConfig, board: &Arc<Board>) -> Self {
+    pub(crate) fn new(config: &ProbeConfig, board: &Arc<Board>) -> Result<Self, ProbeError> {
+        let go_offsets = match &config.go_offsets {
+            None => Cow::Borrowed(OFFSETS),
+            Some(path) => fs::read_to_string(path)
+                .map_err(|error| ProbeError::GoOffsets { path: path.clone(), error })?
+                .into(),
+        };
         let count = |what| board.counter("files", what);
-        Self {
+        Ok(Self {
             offered: runtimes::ALL,
+            go_offsets,
             known: HashMap::new(),
             processes: HashMap::new(),
             limit: config.max_files.max(1),
@@ -92,7 +105,7 @@ impl Files {
                 attached: count("attached"),
                 processes: count("processes"),
             },
-        }
+        })
     }
 
     /// Looks at what a process has mapped, and attaches what stands in files that are new.
@@ -224,7 +237,15 @@ impl Files {
 
     fn plans(&self, mapped: &Mapped, exe: &Executable) -> Vec<(&'static Unit, Plan)> {
         let Mapped { part, path, file, key } = mapped;
-        let binary = Binary { part: *part, path, file, key: *key, exe, go: &OnceCell::new() };
+        let binary = Binary {
+            part: *part,
+            path,
+            file,
+            key: *key,
+            exe,
+            go: &OnceCell::new(),
+            go_offsets: &self.go_offsets,
+        };
         let mut plans = Vec::new();
         for unit in self.offered {
             let Some(code) = unit.code.filter(|code| (code.wants)(*part, path)) else { continue };

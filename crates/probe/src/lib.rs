@@ -21,6 +21,7 @@ pub mod tracers;
 mod units;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -61,6 +62,14 @@ pub enum ProbeError {
          as those of all current distributions are ({0})"
     )]
     NoBtf(String),
+    /// The table of offsets that was asked for cannot be read.
+    #[error("ebpf.go_offsets: cannot read {path}: {error}")]
+    GoOffsets {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
     /// None of a unit's ways into the kernel works.
     #[error("no door into the kernel opens for {unit}: {}; `vor check` says more", list(.refusals))]
     NoDoor {

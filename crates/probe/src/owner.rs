@@ -51,7 +51,7 @@ impl Owner {
         let drain = Drain::start(outlets).map_err(ProbeError::Thread)?;
         let units = Units::open(config, sampling, board, drain)?;
         let admissions = Arc::new(units.admissions()?);
-        Ok(Self { files: Files::new(config, board), units, admissions })
+        Ok(Self { files: Files::new(config, board)?, units, admissions })
     }
 
     pub(crate) fn admissions(&self) -> Arc<Admissions> {

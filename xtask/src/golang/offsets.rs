@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use vor_exe::go::{self, Layouts, Version};
@@ -103,7 +103,13 @@ fn measure(go: &Toolchain, kept: &Path, subject: &Subject, only: &[String]) -> R
     let dir = tempfile::tempdir()?;
     let program = build(go, dir.path(), subject).with_context(|| format!("building {name}"))?;
     let standard = subject.module.is_none().then(|| go.version.clone());
-    fs::write(&file, serde_json::to_string(&layouts(&program, standard)?)?)?;
+    let measured = layouts(&program, standard)?;
+    if let Some((module, version)) = &subject.module {
+        let linked =
+            measured.modules.iter().any(|(path, linked)| path == module && linked == version);
+        ensure!(linked, "{name}: another version is linked in");
+    }
+    fs::write(&file, serde_json::to_string(&measured)?)?;
     Ok(())
 }
 
@@ -120,11 +126,14 @@ fn build(go: &Toolchain, dir: &Path, subject: &Subject) -> Result<PathBuf> {
     fs::write(dir.join("go.mod"), "module example.org/offsets\n\ngo 1.18\n")?;
     if let Some((module, version)) = &subject.module {
         exec::run(go.command(dir).args(["get", &format!("{module}@{version}")]))?;
-        // Versions of x/sys before 2022 do not build with today's toolchains.
-        exec::run(go.command(dir).args(["get", "golang.org/x/sys@v0.20.0"]))?;
         exec::run(go.command(dir).args(["mod", "tidy"]))?;
     }
-    exec::run(go.command(dir).args(["build", "-o", "program", "."]))?;
+    let build = || exec::run(go.command(dir).args(["build", "-o", "program", "."]));
+    if build().is_err() {
+        // Versions of x/sys before 2022 do not build with today's toolchains.
+        exec::run(go.command(dir).args(["get", "golang.org/x/sys@v0.20.0"]))?;
+        build()?;
+    }
     Ok(dir.join("program"))
 }
 

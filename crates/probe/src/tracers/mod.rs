@@ -239,6 +239,12 @@ pub enum DecodeError {
         /// Its value.
         value: u64,
     },
+    /// A field has a text that nobody writes: the offset by which it was found is wrong.
+    #[error("field {field} of a record is no such text")]
+    Text {
+        /// The field.
+        field: &'static str,
+    },
 }
 
 /// The ELF file of `<name>.bpf.c`. libbpf reads it where it lies, and wants its headers aligned.

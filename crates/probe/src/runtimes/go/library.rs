@@ -138,7 +138,7 @@ pub(super) fn plan(library: &Library, binary: &Binary<'_>) -> Result<Option<Plan
 }
 
 /// Everything that any library wants, by one reading.
-fn read(path: &Path) -> Result<Program, GoError> {
+fn read(path: &Path, offsets: &str) -> Result<Program, GoError> {
     let spots = LIBRARIES.iter().flat_map(|library| library.features).flat_map(|it| it.spots);
     let functions: Vec<_> = spots.flat_map(|spot| spot.functions).copied().collect();
     let fields = LIBRARIES.iter().flat_map(|library| library.fields);
@@ -148,7 +148,7 @@ fn read(path: &Path) -> Result<Program, GoError> {
         })
         .map(|(of, name)| vor_exe::go::Field { of, name })
         .collect();
-    Program::open(path, &Wanted { functions: &functions, fields: &fields })
+    Program::open_by(path, &Wanted { functions: &functions, fields: &fields }, offsets)
 }
 
 /// `None`: the library is not linked in.

@@ -12,6 +12,9 @@ use super::super::call::{origin, text};
 use crate::tracers::DecodeError;
 use crate::tracers::wire::{GO_LEFT, GoHttpRecord};
 
+/// More than any body has: a petabyte.
+const MAX_SIZE: i64 = 1 << 50;
+
 pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
     let (record, _) = GoHttpRecord::read_from_prefix(bytes)
         .map_err(|_| DecodeError::Short { len: bytes.len(), expected: "go_http_record" })?;
@@ -27,6 +30,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
             value: record.status.into(),
         });
     }
+    plausible(&record)?;
     let origin = origin(&record.call)?;
     let size = |size: i64| u64::try_from(size).ok();
     let left = u32::from(record.call.ending) == GO_LEFT;
@@ -41,6 +45,28 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
     }
     let done = Done { time: origin.time, operation };
     Ok(Captured::Operation(origin, Box::new(done)))
+}
+
+/// Whether all that was read by offsets can be what it is taken for: a wrong offset gives other bytes of the
+/// program's memory.
+fn plausible(record: &GoHttpRecord) -> Result<(), DecodeError> {
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let printed = |byte: &u8| byte.is_ascii_graphic();
+    let target = text(&record.target, record.target_len);
+    let fits = |size: i64| (-1..MAX_SIZE).contains(&size);
+    let checks = [
+        ("go_http_record.method", text(&record.method, record.method_len).iter().all(token)),
+        ("go_http_record.host", text(&record.host, record.host_len).iter().all(printed)),
+        // The decoded path of a client may be anything but begins as all do; `*` and authorities have none.
+        ("go_http_record.target", target.first().is_none_or(|first| first.is_ascii_graphic())),
+        ("go_http_record.target", record.escaped == 0 || target.iter().all(printed)),
+        ("go_http_record.request_size", fits(record.request_size)),
+        ("go_http_record.response_size", fits(record.response_size)),
+    ];
+    match checks.into_iter().find(|(_, good)| !good) {
+        Some((field, _)) => Err(DecodeError::Text { field }),
+        None => Ok(()),
+    }
 }
 
 fn request(record: &GoHttpRecord, side: Side) -> Request {
