@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use crate::{
     e2e,
     exec::{self, say},
-    golang,
     repo::Repo,
     tally::{Skips, Tally},
     tidy, vm,
@@ -30,7 +29,6 @@ const BEYOND: &[Step] = &[
     ("root tests", root_tests),
     ("release build", release),
     ("end to end on this kernel", e2e::all),
-    ("programs of three versions of Go", golang::matrix::chosen),
     ("smoke suite in virtual machines", smoke),
 ];
 

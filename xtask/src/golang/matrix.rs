@@ -20,9 +20,6 @@ use crate::{
 };
 
 const SOURCES: &str = "e2e/apps/go/matrix";
-/// Minor versions of Go that `cargo xtask ci` runs.
-const CHOSEN: [&str; 3] = ["1.21", "1.24", "1.27"];
-
 /// A program, and for the oldest minor version of Go from which it holds the modules that it is built with.
 struct Source {
     name: &'static str,
@@ -109,12 +106,6 @@ pub(crate) fn run(repo: &Repo, args: &MatrixArgs) -> Result<bool> {
     let mut tally = Tally::default();
     e2e::go(repo, &names(&chosen, args.case.as_deref(), form), &mut tally)?;
     Ok(tally.close(Skips::Count))
-}
-
-/// The versions that every change is tested with.
-pub(crate) fn chosen(repo: &Repo, tally: &mut Tally) -> Result<()> {
-    programs(repo, &CHOSEN, None)?;
-    e2e::go(repo, &names(&CHOSEN, None, None), tally)
 }
 
 /// Beginnings of names of the cells that are asked for.
@@ -228,7 +219,6 @@ mod tests {
                 assert_eq!(pins(source, minor(release)).len(), 1, "{release} {}", source.name);
             }
         }
-        assert!(CHOSEN.iter().all(|go| RELEASES.iter().any(|release| minor(release) == *go)));
     }
 
     #[test]
