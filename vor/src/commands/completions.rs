@@ -43,7 +43,8 @@ mod tests {
             texts.push(text);
         }
         for text in texts {
-            let text = String::from_utf8(text).unwrap();
+            // A manual page has a backslash before each hyphen.
+            let text = String::from_utf8(text).unwrap().replace("\\-", "-");
             for command in Cli::command().get_subcommands() {
                 assert!(text.contains(command.get_name()), "{} in {text}", command.get_name());
             }
