@@ -19,8 +19,9 @@ const GO: [(&str, &str); 3] =
     [("web", "go/web.go"), ("stock", "shop/stock/stock.go"), ("truth-go", "truth/go/truth.go")];
 const JAVA: [(&str, &str); 1] = [("truth-java", "truth/Server.java")];
 const RUST: &str = "truth-tokio";
-const SCRIPTS: [&str; 11] = [
+const SCRIPTS: [&str; 12] = [
     "python/datagrams.py",
+    "python/front.py",
     "python/server.py",
     "python/threads.py",
     "node/server.js",

@@ -143,9 +143,12 @@ pub(crate) struct SettingsArgs {
     /// Observe the programs whose path matches this regular expression.
     #[arg(long, short = 'e', value_name = "REGEXP")]
     pub executable: Option<String>,
-    /// How to print spans: text, json, `json_indent`, counter or disabled.
+    /// How to print spans: text, json, `json_indent`, tree, counter or disabled.
     #[arg(long, value_name = "FORMAT")]
     pub print: Option<String>,
+    /// Print whole traces, each span below its parent: short for --print tree.
+    #[arg(long, conflicts_with = "print")]
+    pub tree: bool,
     /// How to see what programs say: auto, fentry, kprobe or syscall.
     #[arg(long, value_name = "DOOR")]
     pub door: Option<String>,
@@ -157,10 +160,12 @@ pub(crate) struct SettingsArgs {
 impl SettingsArgs {
     /// The flags that were given, as the strongest layer of the settings.
     pub(crate) fn flags(&self) -> Vec<Flag> {
+        let tree = self.tree.then(|| "tree".to_owned());
         let given = [
             ("--open-port", "open_port", &self.open_port),
             ("--executable", "executable_name", &self.executable),
             ("--print", "trace_printer", &self.print),
+            ("--tree", "trace_printer", &tree),
             ("--door", "ebpf.door", &self.door),
             ("--log-level", "log_level", &self.log_level),
         ];

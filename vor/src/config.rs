@@ -60,8 +60,8 @@ pub(crate) struct Config {
     /// Resource attributes of every service that does not say otherwise: `key=value,key2=value2`.
     #[config(env = "OTEL_RESOURCE_ATTRIBUTES", default = "")]
     pub resource_attributes: ResourceAttributes,
-    /// How spans are printed on standard output: `text`, `json`, `json_indent`, `counter` (only how many, at
-    /// the end) or `disabled`. Not set: `text` when nothing else takes spans or metrics, else `disabled`.
+    /// How spans are printed on standard output: `text`, `json`, `json_indent`, `tree` (whole traces,
+    /// each span below its parent), `counter` (only how many, at the end) or `disabled`. Not set: `text` when nothing else takes spans or metrics, else `disabled`.
     #[config(env = "TRACE_PRINTER")]
     pub trace_printer: Option<TracePrinter>,
     /// How long the last spans and metrics may take to leave when vor ends.

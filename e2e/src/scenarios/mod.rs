@@ -17,6 +17,7 @@ mod load;
 mod network;
 mod servers;
 mod talks;
+mod traces;
 mod truth;
 mod ways;
 
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Scenario> {
         clients::list(),
         ways::list(),
         talks::list(),
+        traces::list(),
         truth::list(),
         exporters::list(),
         kubernetes::list(),

@@ -69,7 +69,7 @@ fn python_http_server(scene: &mut Scene<'_>) -> Result<Expected> {
 }
 
 /// The children of a process, once it has so many.
-fn children(scene: &Scene<'_>, pid: u32, count: usize) -> Result<Vec<u32>> {
+pub(super) fn children(scene: &Scene<'_>, pid: u32, count: usize) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     until(format!("{count} children of {pid}"), scene.limit(), || {
         let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Prints one line per span and per flow, or counts the spans.
+//! Prints one line per span and per flow, or whole traces, or counts the spans.
 //!
 //! In: batches. Out: text or JSON on a given writer. Lines of what has piled up are written together, on a
 //! thread that may block, so that a slow terminal holds up nothing but this exporter. When nobody reads any
@@ -10,6 +10,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tree;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,7 @@ use vor_pipeline::{Batch, Exporter, Inbox, Source, StartError, Task, clock};
 /// Lines are written when they are this long together, or when nothing more waits.
 const FLUSH_BYTES: usize = 64 * 1024;
 
-/// How spans are printed: `disabled`, `text`, `json`, `json_indent` or `counter`. (`trace_printer`)
+/// How spans are printed: `disabled`, `text`, `json`, `json_indent`, `tree` or `counter`. (`trace_printer`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TracePrinter {
@@ -38,6 +39,8 @@ pub enum TracePrinter {
     Json,
     /// JSON over several lines each.
     JsonIndent,
+    /// Whole traces, each span below its parent.
+    Tree,
     /// Only how many there were, at the end.
     Counter,
 }
@@ -104,6 +107,10 @@ impl Print {
                 let (inbox, board) = (from.spans(SPANS), from.board());
                 return Some(Box::pin(count(inbox, output, board)));
             }
+            TracePrinter::Tree => {
+                let (inbox, board) = (from.spans(SPANS), from.board());
+                return Some(Box::pin(tree::print(inbox, output, board)));
+            }
             TracePrinter::Text => {
                 Format::Text { stamps: Stamps::new(TimeZone::system()), colour: output.colour }
             }
@@ -132,7 +139,7 @@ impl Print {
 
 impl Exporter for Print {
     fn name(&self) -> &'static str {
-        "print"
+        SPANS
     }
 
     fn start(self: Box<Self>, from: &mut Source<'_>) -> Result<Option<Task>, StartError> {
@@ -206,11 +213,11 @@ async fn print<T>(
 }
 
 async fn count(mut inbox: Inbox<Span>, output: Output, board: Arc<Board>) {
-    let counted = board.counter("print", "out");
+    let counted = board.counter(SPANS, "out");
     while let Some(batch) = inbox.recv().await {
         counted.add(vor_health::count(batch.len()));
     }
     if let Err(error) = output.write(format!("{} spans\n", counted.get()).as_bytes()) {
-        tracing::warn!(unit = "print", %error, "the number of spans is not printed");
+        tracing::warn!(unit = SPANS, %error, "the number of spans is not printed");
     }
 }

@@ -2,13 +2,16 @@
 
 use std::io;
 use std::sync::{Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vor_pipeline::{Meter, MeterConfig, Outlet};
 
 use super::text::GoDuration;
+use super::tree::Forest;
 use super::*;
 use crate::sample::{answered, clock as at_noon, failed_call, flows_of_pods, golden};
+use vor_model::semconv::PARENT_METHOD;
+use vor_model::{Interval, Mono, SpanId};
 
 fn printed(format: &mut Format) -> String {
     let mut lines = Vec::new();
@@ -251,4 +254,71 @@ fn disabled_takes_no_inbox() {
     let exporter = Print::new(TracePrinter::Disabled, PrintFlows::No, Output::plain(io::sink()));
     assert!(Box::new(exporter).start(&mut source).unwrap().is_none());
     assert!(board.readings().iter().all(|reading| reading.stage != "print"));
+}
+
+#[test]
+fn a_tree_has_each_span_below_its_parent_and_those_without_at_the_left() {
+    let span = |id: u8, parent: Option<u8>, start: u64, path: &str| {
+        let mut span = answered(Duration::from_millis(3), 0);
+        (span.id, span.parent) = (SpanId([id; 8]), parent.map(|parent| SpanId([parent; 8])));
+        let length = span.time.end.0 - span.time.start.0;
+        span.time = Interval { start: Mono(start), end: Mono(start + length) };
+        span.operation.headline.object = path.into();
+        if parent.is_some() {
+            span.operation.attrs.set(PARENT_METHOD, "task");
+        }
+        span
+    };
+    let mut forest = Forest::default();
+    let now = Instant::now();
+    for span in [
+        span(4, Some(2), 40, "/grandchild"),
+        span(3, Some(1), 50, "/second"),
+        span(2, Some(1), 30, "/first"),
+        span(5, Some(9), 60, "/stranger"),
+        // Each other's parents.
+        span(6, Some(7), 70, "/six"),
+        span(7, Some(6), 80, "/seven"),
+        span(1, None, 10, "/root"),
+    ] {
+        forest.add(&span, false, now);
+    }
+    let mut lines = Vec::new();
+    assert_eq!(forest.write(now, false, &mut lines), 0);
+    assert_eq!(forest.write(now + Duration::from_secs(1), false, &mut lines), 7);
+    let lines = String::from_utf8(lines).unwrap();
+    let shape: Vec<_> = lines
+        .lines()
+        .map(|line| {
+            let path = line.split(' ').find(|word| word.starts_with('/')).unwrap_or("trace");
+            (line.len() - line.trim_start().len(), path)
+        })
+        .collect();
+    let (loop_one, rest) = (shape[6..].to_vec(), &shape[..6]);
+    assert_eq!(
+        rest,
+        [
+            (0, "trace"),
+            (2, "/root"),
+            (4, "/first"),
+            (6, "/grandchild"),
+            (4, "/second"),
+            (2, "/stranger")
+        ]
+    );
+    assert_eq!(loop_one.len(), 2);
+    assert!(
+        lines.contains("  3ms HTTP 200 GET /first svc=[shop/cart python] parent by task\n"),
+        "{lines}"
+    );
+}
+
+#[tokio::test]
+async fn trees_that_wait_are_printed_at_the_end() {
+    let paper = Paper::default();
+    let running = start(TracePrinter::Tree, paper.clone());
+    running.put(5);
+    assert_eq!(running.end().await, (5, 5, 0));
+    let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.lines().count(), 6);
 }

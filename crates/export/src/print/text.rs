@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use vor_model::semconv::{CLIENT_ADDRESS, SERVER_ADDRESS};
-use vor_model::{Clock, Endpoint, Key, Span, SpanId, Status};
+use vor_model::{Clock, Endpoint, Headline, Key, Service, Span, SpanId, Status};
 
 const DIM: &str = "\x1b[2m";
 const RED: &str = "\x1b[31m";
@@ -73,7 +73,29 @@ pub(super) fn write(
         }
         None => to.extend_from_within(took),
     }
-    for word in ["]) ", headline.label, " ", paint(if bad { RED } else { GREEN })] {
+    text("]) ", to);
+    self::headline(headline, bad, colour, to);
+    let (conn, side) = (&span.origin.conn, span.origin.side);
+    end(span, conn.client(side), &CLIENT_ADDRESS, to);
+    text("->", to);
+    end(span, conn.server(side), &SERVER_ADDRESS, to);
+    text(" size:", to);
+    number(headline.size, to);
+    text("B ", to);
+    service(&span.service, to);
+    for word in [" ", paint(DIM), "traceparent=[00-"] {
+        text(word, to);
+    }
+    let parent = span.parent.unwrap_or(SpanId([0; 8]));
+    // Writing to a Vec cannot fail.
+    let _ =
+        writeln!(to, "{}-{}[{parent}]-{:02x}]{}", span.trace, span.id, span.flags, paint(PLAIN));
+}
+
+/// `HTTP 200 GET /cart `.
+pub(super) fn headline(headline: &Headline, bad: bool, colour: bool, to: &mut Vec<u8>) {
+    let paint = |code| if colour { code } else { "" };
+    for word in [headline.label, " ", paint(if bad { RED } else { GREEN })] {
         text(word, to);
     }
     number(headline.code.into(), to);
@@ -83,26 +105,19 @@ pub(super) fn write(
     text(" ", to);
     clean(&headline.object, to);
     text(" ", to);
-    let (conn, side) = (&span.origin.conn, span.origin.side);
-    end(span, conn.client(side), &CLIENT_ADDRESS, to);
-    text("->", to);
-    end(span, conn.server(side), &SERVER_ADDRESS, to);
-    text(" size:", to);
-    number(headline.size, to);
-    text("B svc=[", to);
-    let service = &span.service;
+}
+
+/// `svc=[shop/cart python]`.
+pub(super) fn service(service: &Service, to: &mut Vec<u8>) {
+    text("svc=[", to);
     if !service.namespace.is_empty() {
         clean(&service.namespace, to);
         text("/", to);
     }
     clean(&service.name, to);
-    for word in [" ", service.language.as_str(), "] ", paint(DIM), "traceparent=[00-"] {
+    for word in [" ", service.language.as_str(), "]"] {
         text(word, to);
     }
-    let parent = span.parent.unwrap_or(SpanId([0; 8]));
-    // Writing to a Vec cannot fail.
-    let _ =
-        writeln!(to, "{}-{}[{parent}]-{:02x}]{}", span.trace, span.id, span.flags, paint(PLAIN));
 }
 
 /// `[address as name:port]`; the name is the address when it is not known.

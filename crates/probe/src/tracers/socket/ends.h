@@ -133,6 +133,25 @@ static long sweep_one(void *map, __u64 *key, struct socket_conn *c, struct sweep
     return 0;
 }
 
+/* Tasks and requests that their process took with it; threads have gone by themselves. */
+static long forget_task(void *map, struct task *key, struct task_row *row, struct sweep *s)
+{
+    struct task task = *key;
+
+    if (task.pid == s->how->retired)
+        bpf_map_delete_elem(&vor_tasks, &task);
+    return 0;
+}
+
+static long forget_request(void *map, __u64 *key, struct request_row *request, struct sweep *s)
+{
+    __u64 span = *key;
+
+    if (request->task.pid == s->how->retired)
+        bpf_map_delete_elem(&vor_requests, &span);
+    return 0;
+}
+
 SEC("syscall")
 int socket_sweep(struct socket_sweeping *how)
 {
@@ -140,5 +159,9 @@ int socket_sweep(struct socket_sweeping *how)
 
     how->open = 0;
     bpf_for_each_map_elem(&socket_conns, sweep_one, &s, 0);
+    if (how->retired) {
+        bpf_for_each_map_elem(&vor_requests, forget_request, &s, 0);
+        bpf_for_each_map_elem(&vor_tasks, forget_task, &s, 0);
+    }
     return 0;
 }
