@@ -37,6 +37,7 @@ static __always_inline int visit(void)
     }
 
 #if defined(DOOR_FENTRY)
+VISIT("fentry/inet_sendmsg", floor_send)
 VISIT("fexit/inet_sendmsg", floor_sent)
 VISIT("fexit/inet_recvmsg", floor_got)
 #elif defined(DOOR_KPROBE)
@@ -45,6 +46,7 @@ VISIT("kretprobe/inet_sendmsg", floor_sent)
 VISIT("kprobe/inet_recvmsg", floor_get)
 VISIT("kretprobe/inet_recvmsg", floor_got)
 #elif defined(DOOR_SYSCALL)
+VISIT("tracepoint/syscalls/sys_enter_write", floor_writes)
 VISIT("tracepoint/syscalls/sys_exit_write", floor_write)
 VISIT("tracepoint/syscalls/sys_exit_read", floor_read)
 #else

@@ -110,6 +110,7 @@ mod tests {
             open_port: Some("80".to_owned()),
             executable: Some("nginx".to_owned()),
             print: Some("json".to_owned()),
+            tree: false,
             door: Some("syscall".to_owned()),
             log_level: Some("off".to_owned()),
         };
