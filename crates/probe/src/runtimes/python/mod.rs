@@ -129,8 +129,8 @@ mod tests {
         let path = std::fs::canonicalize("/usr/bin/python3").unwrap();
         let exe = vor_exe::Executable::read(&file, key).unwrap();
         let go = &std::cell::OnceCell::new();
-        let binary =
-            Binary { part: Part::Executable, path: &path, file: &file, key, exe: &exe, go };
+        let part = Part::Executable;
+        let binary = Binary { part, path: &path, file: &file, key, exe: &exe, go, go_offsets: "" };
         let Some(plan) = plan(&binary).unwrap() else {
             // A small program in front of libpython.
             assert!(exe.facts.needed.iter().any(|name| name.starts_with("libpython3.")));
