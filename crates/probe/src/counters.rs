@@ -80,7 +80,7 @@ pub const COUNTED: [Kept; 8] = [
     Kept {
         index: COUNT_EXCHANGES_DROPPED,
         what: "exchanges.dropped",
-        meaning: "exchanges that were open when user space decided about their connection",
+        meaning: "exchanges that were open when user space decided about their connection, or when their process ended",
     },
     Kept {
         index: COUNT_EXCHANGES_CLAIMED,

@@ -6,6 +6,7 @@
 
 pub mod claim;
 pub mod cursor;
+pub mod db;
 pub mod grpc;
 pub mod http;
 mod http1;

@@ -12,8 +12,14 @@ use vor_model::Captured;
 use crate::tracers::{DecodeError, Unit};
 
 /// All of them, in the order in which files are offered to them.
-pub const ALL: &[&Unit] =
-    &[&go::sched::UNIT, &go::http::UNIT, &go::grpc::UNIT, &nginx::UNIT, &python::UNIT];
+pub const ALL: &[&Unit] = &[
+    &go::sched::UNIT,
+    &go::http::UNIT,
+    &go::grpc::UNIT,
+    &go::db::UNIT,
+    &nginx::UNIT,
+    &python::UNIT,
+];
 
 /// Reads nothing: for units that have no ring.
 fn silent(record: &[u8]) -> Result<Captured, DecodeError> {

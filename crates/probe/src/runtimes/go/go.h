@@ -32,6 +32,8 @@ struct go_regs {
 #define GO_ARG4(ctx) ((ctx)->si)
 #define GO_ARG5(ctx) ((ctx)->r8)
 #define GO_ARG6(ctx) ((ctx)->r9)
+#define GO_ARG7(ctx) ((ctx)->r10)
+#define GO_ARG8(ctx) ((ctx)->r11)
 #define GO_GOROUTINE(ctx) ((ctx)->r14)
 #elif defined(__TARGET_ARCH_arm64)
 #define GO_ARG0(ctx) ((ctx)->regs[0])
@@ -41,6 +43,8 @@ struct go_regs {
 #define GO_ARG4(ctx) ((ctx)->regs[4])
 #define GO_ARG5(ctx) ((ctx)->regs[5])
 #define GO_ARG6(ctx) ((ctx)->regs[6])
+#define GO_ARG7(ctx) ((ctx)->regs[7])
+#define GO_ARG8(ctx) ((ctx)->regs[8])
 #define GO_GOROUTINE(ctx) ((ctx)->regs[28])
 #endif
 
@@ -171,4 +175,12 @@ static __always_inline void go_tell(void *ring, struct go_call *call, __u64 size
     count(COUNT_EXCHANGES_ENDED);
     if (bpf_ringbuf_output(ring, call, size, ring_wake(ring, GO_HIGH_WATER)))
         lost(LOST_RING_FULL);
+}
+
+/* Forgets a call whose process is observed no longer. */
+static __always_inline void go_forget(struct go_call *call)
+{
+    if (call->serves)
+        request_end(call->place.span);
+    count(COUNT_EXCHANGES_DROPPED);
 }

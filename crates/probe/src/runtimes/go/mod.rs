@@ -8,6 +8,7 @@
 //! Go 1.17 and later, which pass arguments in registers. An older program is left to the other tracers.
 
 mod call;
+pub mod db;
 pub mod grpc;
 pub mod http;
 mod library;
@@ -16,4 +17,4 @@ pub mod sched;
 pub use library::{Field, Library, Spot, When};
 
 /// What is asked of every Go program, at once: all that any library wants.
-pub const LIBRARIES: &[&Library] = &[&sched::LIBRARY, &http::LIBRARY, &grpc::LIBRARY];
+pub const LIBRARIES: &[&Library] = &[&sched::LIBRARY, &http::LIBRARY, &grpc::LIBRARY, &db::LIBRARY];

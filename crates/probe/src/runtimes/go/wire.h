@@ -23,6 +23,12 @@ struct go_net_facts {
     __u16 sotype;
 };
 
+/* Argument of the programs that forget what a process had under way. */
+struct go_sweeping {
+    __u32 retired; /* the process; 0: none */
+    __u32 _pad;
+};
+
 /* A call of a library function: who, when, and to whom. Leads every record. */
 struct go_call {
     struct trace_context place;

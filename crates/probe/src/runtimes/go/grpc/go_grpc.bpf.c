@@ -310,3 +310,24 @@ int go_grpc_finish(struct go_regs *ctx)
     going_end(g, &stream);
     return 0;
 }
+
+static long sweep_one(void *map, struct go_key *key, struct going *g, __u32 *pid)
+{
+    struct go_key gone = *key;
+
+    if (gone.pid != *pid)
+        return 0;
+    go_forget(&g->record.call);
+    bpf_map_delete_elem(&go_grpc_calls, &gone);
+    return 0;
+}
+
+SEC("syscall")
+int go_grpc_sweep(struct go_sweeping *how)
+{
+    __u32 pid = how->retired;
+
+    if (pid)
+        bpf_for_each_map_elem(&go_grpc_calls, sweep_one, &pid, 0);
+    return 0;
+}

@@ -125,3 +125,74 @@ fn escaped(path: &[u8], already: bool) -> String {
         escaped
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use vor_model::Status;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+    use crate::tracers::wire::{GO_CLIENT, GO_RETURNED, GO_SERVER};
+
+    fn record(change: impl FnOnce(&mut GoHttpRecord)) -> GoHttpRecord {
+        let mut record = GoHttpRecord::new_zeroed();
+        let fill = |field: &mut [u8], text: &[u8]| {
+            field[..text.len()].copy_from_slice(text);
+            u16::try_from(text.len()).unwrap()
+        };
+        record.call.side = u8::try_from(GO_SERVER).unwrap();
+        record.call.ending = u8::try_from(GO_RETURNED).unwrap();
+        (record.major, record.minor, record.status) = (1, 1, 200);
+        record.method_len = fill(&mut record.method, b"GET");
+        record.target_len = fill(&mut record.target, b"/items/7?secret=1");
+        record.route_len = fill(&mut record.route, b"GET shop.org/items/{id}");
+        change(&mut record);
+        record
+    }
+
+    fn operation(record: &GoHttpRecord) -> vor_model::Operation {
+        match decode(record.as_bytes()) {
+            Ok(Captured::Operation(_, done)) => done.operation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_server_names_the_route_and_hides_the_query() {
+        let served = operation(&record(|_| ()));
+        assert_eq!(&*served.name, "GET /items/{id}");
+        assert_eq!(&*served.headline.object, "/items/7");
+        assert_eq!((served.status, served.headline.code), (Status::Unset, 200));
+    }
+
+    #[test]
+    fn a_handler_that_panicked_gave_no_answer() {
+        let left = operation(&record(|record| record.call.ending = u8::try_from(GO_LEFT).unwrap()));
+        assert!(matches!(left.status, Status::Error(_)));
+        assert_eq!(left.headline.code, 0);
+    }
+
+    #[test]
+    fn a_clients_path_is_escaped_as_it_is_sent() {
+        let asked = operation(&record(|record| {
+            record.call.side = u8::try_from(GO_CLIENT).unwrap();
+            record.target[..4].copy_from_slice("/é ".as_bytes());
+            record.target_len = 4;
+        }));
+        assert_eq!(&*asked.headline.object, "/%C3%A9%20");
+    }
+
+    #[test]
+    fn values_that_wrong_offsets_would_give_are_refused() {
+        let changes: [fn(&mut GoHttpRecord); 4] = [
+            |record| record.major = 0,
+            |record| record.major = 77,
+            |record| record.status = 7,
+            |record| record.status = 60_000,
+        ];
+        for change in changes {
+            assert!(matches!(decode(record(change).as_bytes()), Err(DecodeError::Value { .. })));
+        }
+        assert!(matches!(decode(&[0; 8]), Err(DecodeError::Short { len: 8, .. })));
+    }
+}

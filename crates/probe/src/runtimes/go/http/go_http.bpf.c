@@ -449,3 +449,25 @@ int go_http2_asked(struct go_regs *ctx)
 {
     return asked(ctx, HTTP2);
 }
+
+static long sweep_one(void *map, struct go_key *key, struct going *g, __u32 *pid)
+{
+    struct go_key gone = *key;
+
+    if (gone.pid != *pid)
+        return 0;
+    if (g->active)
+        go_forget(&g->record.call);
+    bpf_map_delete_elem(&go_http_calls, &gone);
+    return 0;
+}
+
+SEC("syscall")
+int go_http_sweep(struct go_sweeping *how)
+{
+    __u32 pid = how->retired;
+
+    if (pid)
+        bpf_for_each_map_elem(&go_http_calls, sweep_one, &pid, 0);
+    return 0;
+}

@@ -17,7 +17,7 @@ pub const UNIT: Unit = Unit {
     ring: Some("go_http_events"),
     decode: decode::decode,
     sizes,
-    sweep: None,
+    sweep: Some(super::call::sweep("go_http_sweep")),
     judge: None,
     code: Some(Code {
         wants: super::library::wants,

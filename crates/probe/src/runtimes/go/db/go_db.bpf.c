@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause)
+/*
+ * go_db: what Go programs ask of databases through database/sql and go-redis.
+ *
+ * In     entries and returns of functions of both libraries
+ * Out    go_db_events     one go_db_record per statement or command
+ * State  go_db_calls      private; calls under way, by goroutine
+ *        go_db_files      private; offsets of fields, by file
+ * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
+ * Cost   two visits per statement or command
+ */
+#include "../conn.h"
+#include "wire.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 16384); /* ebpf.max_connections */
+    __type(key, struct go_key);
+    __type(value, struct go_db_record);
+} go_db_calls SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 256); /* ebpf.max_files */
+    __type(key, __u32);
+    __type(value, struct go_db_facts);
+} go_db_files SEC(".maps");
+
+/* What a call begins as: too large for the stack. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct go_db_record);
+} go_db_blank SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
+} go_db_events SEC(".maps");
+
+static __always_inline const struct go_db_facts *facts_of(struct go_regs *ctx)
+{
+    __u32 file = code_file(ctx);
+
+    return bpf_map_lookup_elem(&go_db_files, &file);
+}
+
+/* A call of `library` begins, unless one is under way on this goroutine, which then is made of this one. */
+static __always_inline struct go_db_record *ask_begin(struct go_regs *ctx, __u8 library)
+{
+    struct admitted *who = admitted();
+    struct go_key key = go_key(ctx, library);
+    struct go_db_record *r;
+    __u32 zero = 0;
+
+    if (!who || bpf_map_lookup_elem(&go_db_calls, &key) || !(r = bpf_map_lookup_elem(&go_db_blank, &zero)))
+        return NULL;
+    if (bpf_map_update_elem(&go_db_calls, &key, r, BPF_ANY)) {
+        lost(LOST_CALL);
+        return NULL;
+    }
+    r = bpf_map_lookup_elem(&go_db_calls, &key);
+    if (!r)
+        return NULL;
+    r->library = library;
+    go_begin(ctx, &r->call, who, GO_CLIENT, bpf_ktime_get_ns());
+    go_place(&r->call, who);
+    return r;
+}
+
+static __always_inline void ask_end(struct go_regs *ctx, __u8 library, bool failed)
+{
+    struct go_key key = go_key(ctx, library);
+    struct go_db_record *r;
+
+    if (!admitted() || !(r = bpf_map_lookup_elem(&go_db_calls, &key)))
+        return;
+    r->failed = failed;
+    r->call.ended_ns = bpf_ktime_get_ns();
+    go_tell(&go_db_events, &r->call, sizeof(*r), GO_RETURNED);
+    bpf_map_delete_elem(&go_db_calls, &key);
+}
+
+/* (*DB).queryDC(ctx, txctx, dc, release, query, …) begins. */
+SEC("uprobe")
+int go_db_query(struct go_regs *ctx)
+{
+    struct go_db_record *r = ask_begin(ctx, GO_DB_SQL);
+
+    if (r)
+        r->text_len = go_bytes(r->text, GO_DB_TEXT, GO_ARG7(ctx), GO_ARG8(ctx));
+    return 0;
+}
+
+/* (*DB).execDC(ctx, dc, release, query, …) begins. */
+SEC("uprobe")
+int go_db_exec(struct go_regs *ctx)
+{
+    struct go_db_record *r = ask_begin(ctx, GO_DB_SQL);
+
+    if (r)
+        r->text_len = go_bytes(r->text, GO_DB_TEXT, GO_ARG5(ctx), GO_ARG6(ctx));
+    return 0;
+}
+
+/* (*Stmt).QueryContext and ExecContext begin. */
+SEC("uprobe")
+int go_db_stmt(struct go_regs *ctx)
+{
+    const struct go_db_facts *f = facts_of(ctx);
+    struct go_db_record *r = f ? ask_begin(ctx, GO_DB_SQL) : NULL;
+
+    if (r)
+        r->text_len = go_string(r->text, GO_DB_TEXT, GO_ARG0(ctx), f->statement_query);
+    return 0;
+}
+
+/* A query returns (*Rows, error). */
+SEC("uprobe")
+int go_db_queried(struct go_regs *ctx)
+{
+    ask_end(ctx, GO_DB_SQL, GO_ARG1(ctx));
+    return 0;
+}
+
+/* An execution returns (Result, error). */
+SEC("uprobe")
+int go_db_execd(struct go_regs *ctx)
+{
+    ask_end(ctx, GO_DB_SQL, GO_ARG2(ctx));
+    return 0;
+}
+
+static __always_inline void redis_to(struct go_db_record *r, __u64 client, const struct go_db_facts *f)
+{
+    r->address_len = go_string(r->address, GO_DB_ADDRESS, go_word(client, f->client_options), f->options_address);
+}
+
+/* Command and first argument: interface values that point to strings. */
+static __always_inline void redis_command(struct go_db_record *r, __u64 command, const struct go_db_facts *f)
+{
+    __u64 args = go_word(command, f->command_args);
+
+    r->word_len = go_string(r->word, GO_DB_WORD, go_interface(args, 0), 0);
+    if (go_word(command + 8, f->command_args) > 1)
+        r->text_len = go_string(r->text, GO_DB_TEXT, go_interface(args, 16), 0);
+}
+
+/* (*baseClient)._process(ctx, cmd, attempt) begins. */
+SEC("uprobe")
+int go_db_command(struct go_regs *ctx)
+{
+    const struct go_db_facts *f = facts_of(ctx);
+    struct go_db_record *r = f ? ask_begin(ctx, GO_DB_REDIS) : NULL;
+
+    if (!r)
+        return 0;
+    redis_to(r, GO_ARG0(ctx), f);
+    redis_command(r, GO_ARG4(ctx), f);
+    return 0;
+}
+
+/* (*baseClient).pipelineProcessCmds(ctx, cn, cmds) and txPipelineProcessCmds begin. */
+SEC("uprobe")
+int go_db_pipe(struct go_regs *ctx)
+{
+    const struct go_db_facts *f = facts_of(ctx);
+    struct go_db_record *r = f ? ask_begin(ctx, GO_DB_REDIS) : NULL;
+
+    if (!r)
+        return 0;
+    redis_to(r, GO_ARG0(ctx), f);
+    redis_command(r, go_interface(GO_ARG4(ctx), 0), f);
+    r->commands = GO_ARG5(ctx);
+    return 0;
+}
+
+/* A command or pipeline returns (bool, error). That there is no such key is an answer: "redis: nil". */
+SEC("uprobe")
+int go_db_done(struct go_regs *ctx)
+{
+    __u64 text[2] = {};
+    __u8 nil[10] = {};
+
+    if (GO_ARG1(ctx))
+        bpf_probe_read_user(text, sizeof(text), (void *)GO_ARG2(ctx));
+    if (text[1] == sizeof(nil))
+        bpf_probe_read_user(nil, sizeof(nil), (void *)text[0]);
+    ask_end(ctx, GO_DB_REDIS, GO_ARG1(ctx) && !(nil[0] == 'r' && nil[5] == ':' && nil[7] == 'n' && nil[9] == 'l'));
+    return 0;
+}
+
+static long sweep_one(void *map, struct go_key *key, struct go_db_record *g, __u32 *pid)
+{
+    struct go_key gone = *key;
+
+    if (gone.pid != *pid)
+        return 0;
+    go_forget(&g->call);
+    bpf_map_delete_elem(&go_db_calls, &gone);
+    return 0;
+}
+
+SEC("syscall")
+int go_db_sweep(struct go_sweeping *how)
+{
+    __u32 pid = how->retired;
+
+    if (pid)
+        bpf_for_each_map_elem(&go_db_calls, sweep_one, &pid, 0);
+    return 0;
+}
