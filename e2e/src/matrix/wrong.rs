@@ -59,18 +59,16 @@ fn scrambled(seed: u64) -> String {
         state ^= state << 17;
         state >> 33
     };
-    let mut table = String::with_capacity(TABLE.len());
-    for line in TABLE.lines() {
+    let lines = TABLE.lines().map(|line| {
         match line.strip_prefix(' ').and_then(|field| field.split_once(' ')) {
             Some((field, _)) => {
                 let step = if random() % 4 == 0 { 1 } else { 8 };
-                let offset = random() % 128 * step;
-                table += &format!(" {field} {offset}@0.0.1\n");
+                format!(" {field} {}@0.0.1\n", random() % 128 * step)
             }
-            None => table += &format!("{line}\n"),
+            None => format!("{line}\n"),
         }
-    }
-    table
+    });
+    lines.collect()
 }
 
 /// What a span says must be what was said, or nothing.

@@ -122,13 +122,13 @@ pub(crate) fn place(repo: &Repo) -> PathBuf {
 }
 
 /// Programs with debug information that were built before.
-pub(super) fn unstripped(repo: &Repo) -> Result<Vec<PathBuf>> {
+pub(super) fn unstripped(repo: &Repo) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for minor in RELEASES.iter().copied().map(minor) {
         let programs = PROGRAMS.iter().map(|source| place(repo).join(minor).join(source.name));
         found.extend(programs.filter(|program| program.is_file()));
     }
-    Ok(found)
+    found
 }
 
 /// Builds the programs of these versions of Go, those that a case needs.
