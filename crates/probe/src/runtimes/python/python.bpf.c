@@ -45,6 +45,16 @@ static __always_inline struct thread *this_thread(void)
     return bpf_task_storage_get(&python_threads, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
+/* Where a thread keeps what it comes back to at `depth`; deeper ones are not kept. */
+static __always_inline __u64 *outer_at(struct thread *thread, __u32 depth)
+{
+    if (depth >= DEPTH)
+        return NULL;
+    /* The compiler would see that the mask changes nothing, but verifiers before 6.2 need it. */
+    barrier_var(depth);
+    return &thread->outer[depth & (DEPTH - 1)];
+}
+
 static __always_inline struct task context_task(__u64 context)
 {
     return (struct task){ .id = context, .pid = bpf_get_current_pid_tgid() >> 32, .kind = TASK_ASYNCIO };
@@ -186,8 +196,10 @@ int BPF_UPROBE(python_run, __u64 context)
     __u64 request = 0;
     __u8 method = PARENT_ITEM;
 
-    if (thread->depth < DEPTH)
-        thread->outer[thread->depth & (DEPTH - 1)] = outer.kind == TASK_ASYNCIO ? outer.id : 0;
+    __u64 *kept = outer_at(thread, thread->depth);
+
+    if (kept)
+        *kept = outer.kind == TASK_ASYNCIO ? outer.id : 0;
     if (!thread->depth && thread->took) {
         request = thread->woken;
     } else if (request_of(&outer, &c)) {
@@ -213,7 +225,9 @@ int BPF_URETPROBE(python_ran)
     if (!thread || !thread->depth)
         return 0;
     thread->depth--;
-    task_resumed(who, thread->depth < DEPTH ? thread->outer[thread->depth & (DEPTH - 1)] : 0);
+    __u64 *kept = outer_at(thread, thread->depth);
+
+    task_resumed(who, kept ? *kept : 0);
     if (!thread->depth && thread->took) {
         struct task task = thread_task();
 
