@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 /// One printed span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// `HTTP` for a server span, `HTTPClient` for a client span.
+    /// `HTTP` or `GRPC` for a server span, `HTTPClient` or `GRPCClient` for a client span.
     pub label: String,
     /// Status.
     pub code: u16,
@@ -30,7 +30,7 @@ impl Line {
     /// Whether it is a server span.
     #[must_use]
     pub fn is_server(&self) -> bool {
-        self.label == "HTTP"
+        !self.label.ends_with("Client")
     }
 }
 

@@ -26,8 +26,10 @@ use crate::vor::{Settings, Vor};
 
 /// How long something that must happen may take, on an unhurried machine.
 const LIMIT: Duration = Duration::from_secs(10);
-const SERVER_COUNT: &str = "http_server_request_duration_seconds_count";
-const CLIENT_COUNT: &str = "http_client_request_duration_seconds_count";
+const SERVER_COUNTS: [&str; 2] =
+    ["http_server_request_duration_seconds_count", "rpc_server_duration_seconds_count"];
+const CLIENT_COUNTS: [&str; 2] =
+    ["http_client_request_duration_seconds_count", "rpc_client_duration_seconds_count"];
 
 /// What is the same for all scenarios of a run.
 pub struct World {
@@ -274,7 +276,9 @@ impl<'a> Scene<'a> {
         let wanted = (exact(expected.server), exact(expected.client));
         let all = until("the same numbers for Prometheus", self.limit(), || {
             let page = scrape::parse(&self.page()?)?;
-            counts = (scrape::sum(&page, SERVER_COUNT), scrape::sum(&page, CLIENT_COUNT));
+            let sum =
+                |names: [&str; 2]| names.iter().map(|name| scrape::sum(&page, name)).sum::<f64>();
+            counts = (sum(SERVER_COUNTS), sum(CLIENT_COUNTS));
             Ok(counts == wanted)
         });
         all.with_context(|| format!("counted {counts:?}, expected {wanted:?}"))?;

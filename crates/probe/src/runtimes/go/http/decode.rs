@@ -59,6 +59,8 @@ fn plausible(record: &GoHttpRecord) -> Result<(), DecodeError> {
         ("go_http_record.host", text(&record.host, record.host_len).iter().all(printed)),
         // The decoded path of a client may be anything but begins as all do; `*` and authorities have none.
         ("go_http_record.target", target.first().is_none_or(u8::is_ascii_graphic)),
+        // Every request goes somewhere, and asks for something.
+        ("go_http_record.target", record.target_len != 0 || record.host_len != 0),
         ("go_http_record.target", record.escaped == 0 || target.iter().all(printed)),
         ("go_http_record.request_size", fits(record.request_size)),
         ("go_http_record.response_size", fits(record.response_size)),
