@@ -84,7 +84,8 @@ impl Wire {
 
     fn build(&self) -> Result<()> {
         let bridge = self.bridge();
-        ip(&format!("link add {bridge} type bridge"))?;
+        // A bridge that snoops joins a group, and says so on the wire.
+        ip(&format!("link add {bridge} type bridge mcast_snooping 0"))?;
         quiet(None, &bridge)?;
         ip(&format!("addr add {}/24 dev {bridge}", self.bridge_address()))?;
         ip(&format!("link set {bridge} up"))?;
@@ -170,8 +171,20 @@ impl Drop for Wire {
 
 /// No IPv6: it speaks unasked.
 fn quiet(space: Option<&str>, interface: &str) -> Result<()> {
-    let space = space.map(|space| format!("-n {space} ")).unwrap_or_default();
-    ip(&format!("{space}link set {interface} addrgenmode none"))
+    let within = space.map(|space| format!("-n {space} ")).unwrap_or_default();
+    ip(&format!("{within}link set {interface} addrgenmode none"))?;
+    let mut shell = match space {
+        Some(space) => {
+            let mut shell = Command::new("ip");
+            shell.args(["netns", "exec", space, "sh"]);
+            shell
+        }
+        None => Command::new("sh"),
+    };
+    let file = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+    let done = shell.args(["-c", &format!("test ! -e {file} || echo 1 > {file}")]).status()?;
+    ensure!(done.success(), "IPv6 of {interface} cannot be switched off");
+    Ok(())
 }
 
 fn hardware(space: Option<&str>, interface: &str) -> Result<String> {

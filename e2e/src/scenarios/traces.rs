@@ -107,7 +107,10 @@ fn threads(scene: &mut Scene<'_>, clients: usize) -> Result<Expected> {
         {
             let chain = chain(&spans, &path, 5)?;
             let methods = methods(&chain);
-            ensure!(methods == ["", call, "socket-pair", call, "socket-pair"], "{methods:?}");
+            ensure!(
+                methods == ["", call, "socket-pair", call, "socket-pair"],
+                "{path}: {methods:?}"
+            );
             traces.extend(chain.first().map(|root| root.trace.clone()));
         }
     }

@@ -75,7 +75,7 @@ static __always_inline bool queue_gives(const struct task *task, __u64 collectio
         return true;
     /* A thread of a pool that grew while this request was served. */
     if (c.method == PARENT_ANCESTOR)
-        return item && task->kind == TASK_THREAD;
+        return item && item->request != c.span && task->kind == TASK_THREAD;
     if (c.method != PARENT_ITEM)
         return false; /* it received the request itself */
     struct taken *last = bpf_map_lookup_elem(&python_taken, task);
