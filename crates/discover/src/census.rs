@@ -6,12 +6,14 @@
 //! lost is found by the next listing.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vor_exe::Executables;
 use vor_health::{Board, Counter, Verdict, count};
-use vor_model::{Life, LifeEvent, Lookup, Process, ProcessKey};
+use vor_model::{Language, Life, LifeEvent, Lookup, Process, ProcessKey, TaskName};
 
 use crate::access;
 use crate::container::Containers;
@@ -182,7 +184,13 @@ impl<F: Fn(Event)> Census<F> {
                     self.fork(process, parent);
                     false
                 }
-                LifeEvent::Exec => proc::seen(process.pid).map(|seen| self.admit(seen)).is_err(),
+                LifeEvent::Exec { program } => match proc::seen(process.pid) {
+                    Ok(seen) if seen.key == process => {
+                        self.admit(seen);
+                        false
+                    }
+                    Ok(_) | Err(_) => !self.remember(process, program),
+                },
                 LifeEvent::Exit => {
                     self.end(process);
                     false
@@ -214,7 +222,9 @@ impl<F: Fn(Event)> Census<F> {
             let process = Process { key, ppid: parent, ..Process::clone(&old.process) };
             let naming = &self.criteria.naming;
             let service = Arc::new(naming.forked(&old.service, parent, key.pid));
-            let target = Target { process: Arc::new(process), service, ..old.clone() };
+            // A descendant may be about to run another program, and is observed meanwhile.
+            let awaited = row.descends || old.awaited;
+            let target = Target { process: Arc::new(process), service, awaited, ..old.clone() };
             Chosen { target, label: Arc::clone(&chosen.label), unsettled: chosen.unsettled }
         });
         let child = Row {
@@ -234,6 +244,28 @@ impl<F: Fn(Event)> Census<F> {
             self.say(Event::Found(chosen.target.clone()));
         }
         self.rows.insert(key.pid, child);
+    }
+
+    /// A descendant of the ancestor ran a program and has ended before anybody could look: what it said is on its
+    /// way, and all that is known of the program is its name. Whether it is a descendant.
+    fn remember(&mut self, key: ProcessKey, program: TaskName) -> bool {
+        let row = self.rows.get_mut(&key.pid).filter(|row| row.key == key && row.descends);
+        let Some(row) = row else { return false };
+        let Some(chosen) = &mut row.chosen else { return false };
+        let exe = PathBuf::from(OsStr::from_bytes(program.as_bytes()));
+        let target = &mut chosen.target;
+        target.awaited = false;
+        if target.service.auto_name {
+            Arc::make_mut(&mut target.service).name = exe.to_string_lossy().into();
+        }
+        let language = Language::default();
+        Arc::make_mut(&mut target.service).language = language;
+        let process = Process { exe, language, ..Process::clone(&target.process) };
+        target.process = Arc::new(process);
+        row.exe = Arc::from(target.process.exe.as_path());
+        let target = target.clone();
+        self.say(Event::Renamed(target));
+        true
     }
 
     /// A process that is known already descends from the ancestor.

@@ -2,7 +2,6 @@
 //! The thread that watches: it sleeps until the kernel side tells of a process or the next listing is due.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -73,18 +72,11 @@ pub struct Discover;
 /// A watch that runs. When it is dropped, the watch goes on.
 #[derive(Debug)]
 pub struct Handle {
-    stopped: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Handle {
-    /// Nothing is told from now on, but for an event that is being told. The thread ends when it next wakes:
-    /// with the next life event, when their sender is dropped, at the latest when a listing is due.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
-    }
-
-    /// Waits for the thread's end. Stop it or drop the sender of life events first.
+    /// Waits until everything is told of the life events that were sent. Drop their sender first.
     pub fn join(self) {
         // The thread returns nothing; had it panicked, the panic has been reported already.
         let _ = self.thread.join();
@@ -92,8 +84,8 @@ impl Handle {
 }
 
 impl Discover {
-    /// Runs on its own thread `vor-watch` until [`Handle::stop`] or until the sender of life events is
-    /// dropped. The first listing begins at once.
+    /// Runs on its own thread `vor-watch` until the sender of life events is dropped and all of them are taken
+    /// in. The first listing begins at once.
     pub fn start(
         criteria: Criteria,
         config: &DiscoveryConfig,
@@ -105,31 +97,18 @@ impl Discover {
         crate::proc::pids().map_err(DiscoverError::Proc)?;
         let interval = Some(config.poll_interval.get()).filter(|interval| !interval.is_zero());
         let interval = interval.unwrap_or(DEFAULT_INTERVAL);
-        let stopped = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stopped);
-        let tell = move |event| {
-            if !seen.load(Ordering::Acquire) {
-                events(event);
-            }
-        };
-        let end = Arc::clone(&stopped);
         let work = move || {
-            let mut census = Census::new(criteria, containers, &board, tell);
-            watch(&mut census, &life, interval, &end);
+            let mut census = Census::new(criteria, containers, &board, events);
+            watch(&mut census, &life, interval);
         };
         let thread = thread::Builder::new().name("vor-watch".to_owned()).spawn(work);
-        thread.map(|thread| Handle { stopped, thread }).map_err(DiscoverError::Thread)
+        thread.map(|thread| Handle { thread }).map_err(DiscoverError::Thread)
     }
 }
 
-fn watch<F: Fn(Event)>(
-    census: &mut Census<F>,
-    life: &Receiver<Life>,
-    interval: Duration,
-    stopped: &AtomicBool,
-) {
+fn watch<F: Fn(Event)>(census: &mut Census<F>, life: &Receiver<Life>, interval: Duration) {
     let mut pause = interval;
-    while !stopped.load(Ordering::Acquire) {
+    loop {
         let news = census.list();
         pause = if census.hears() && !news { longer(pause, interval) } else { interval };
         let due = Instant::now() + pause;
@@ -143,9 +122,6 @@ fn watch<F: Fn(Event)>(
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             census.glance();
-            if stopped.load(Ordering::Acquire) {
-                return;
-            }
         }
     }
 }

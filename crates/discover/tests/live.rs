@@ -15,7 +15,7 @@ use std::time::Duration;
 use rig::{Child, NEVER, OFTEN, Rig, free_port, key, python_server};
 use tempfile::TempDir;
 use vor_discover::{Event, RootSettings};
-use vor_model::{Key, Language, LifeEvent, ProcessKey};
+use vor_model::{Key, Language, LifeEvent, ProcessKey, TaskName};
 
 #[test]
 fn a_server_that_ran_before_is_found_by_its_port_and_named() {
@@ -52,7 +52,7 @@ fn a_server_that_starts_later_is_found_by_events_alone() {
     let port = free_port();
     let rig = Rig::start(&Rig::port(port), NEVER);
     let server = python_server(port, &[]);
-    rig.tell(key(server.pid()), LifeEvent::Exec);
+    rig.tell(key(server.pid()), LifeEvent::Exec { program: TaskName::default() });
     rig::until_it_listens(port);
     rig.tell(key(server.pid()), LifeEvent::Listen { port: port.wrapping_add(1) });
     rig.tell(key(server.pid()), LifeEvent::Listen { port });
@@ -115,7 +115,7 @@ time.sleep(60)
     assert_eq!(child.process.ppid, server.pid());
     server.say(b"go");
     rig::until_it_runs(worker, "sleep");
-    rig.tell(child.process.key, LifeEvent::Exec);
+    rig.tell(child.process.key, LifeEvent::Exec { program: TaskName::default() });
     assert_eq!(rig.next(), Event::Gone(child.process.key));
     // What the kernel says of a fork is enough to know the next worker.
     let next = ProcessKey::new(4_000_000, 10_000_000);
@@ -137,7 +137,7 @@ fn a_target_that_runs_another_wanted_program_is_renamed() {
     shell.say(b"go\n");
     let pid = shell.pid();
     rig::until_it_runs(pid, "sleep");
-    rig.tell(key(pid), LifeEvent::Exec);
+    rig.tell(key(pid), LifeEvent::Exec { program: TaskName::default() });
     let after = rig.renamed(pid);
     assert_eq!(before.process.key, after.process.key);
     assert!(after.process.exe.ends_with("sleep") && &*after.service.name == "sleep");
@@ -172,7 +172,7 @@ fn a_descendant_whose_parent_has_ended_is_known_by_the_forks_before() {
     rig.tell(between, LifeEvent::Fork { parent: root.pid() });
     rig.tell(key(orphan.pid()), LifeEvent::Fork { parent: between.pid });
     rig.tell(between, LifeEvent::Exit);
-    rig.tell(key(orphan.pid()), LifeEvent::Exec);
+    rig.tell(key(orphan.pid()), LifeEvent::Exec { program: TaskName::default() });
     assert_eq!(rig.renamed(orphan.pid()).process.ppid, std::process::id());
 }
 
@@ -187,7 +187,7 @@ fn a_burst_of_short_lived_processes_leaves_nothing_behind() {
         let mut child = Command::new("/bin/true").spawn().unwrap();
         let key = key(child.id());
         rig.tell(key, LifeEvent::Fork { parent: ours.pid });
-        rig.tell(key, LifeEvent::Exec);
+        rig.tell(key, LifeEvent::Exec { program: TaskName::default() });
         child.wait().unwrap();
         rig.tell(key, LifeEvent::Exit);
     }
@@ -215,14 +215,20 @@ fn listings_grow_rare_when_events_tell_everything_and_still_find_what_they_do_no
 }
 
 #[test]
-fn the_watch_ends_when_it_is_stopped_and_tells_nothing_more() {
-    let port = free_port();
-    let rig = Rig::start(&Rig::port(port), OFTEN);
-    rig.stop();
-    let _server = python_server(port, &[]);
-    rig::until_it_listens(port);
-    assert!(rig.silent(Duration::from_millis(100)));
-    rig.join();
+fn what_descendants_were_called_is_told_to_the_end_though_they_have_ended() {
+    let root = Child::run(Command::new("sleep").arg("60"));
+    let rig = Rig::start_family(root.pid(), NEVER);
+    rig.found(root.pid());
+    let gone = ProcessKey::new(4_000_003, 10_000_000);
+    rig.tell(gone, LifeEvent::Fork { parent: root.pid() });
+    rig.tell(gone, LifeEvent::Exec { program: TaskName::new(*b"curl\0x\0\0\0\0\0\0\0\0\0\0") });
+    rig.tell(gone, LifeEvent::Exit);
+    let events = rig.end();
+    let [Event::Found(forked), Event::Renamed(ran), Event::Gone(key)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((&*forked.service.name, &*ran.service.name, *key), ("sleep", "curl", gone));
+    assert_eq!(ran.process.exe, Path::new("curl"));
 }
 
 #[test]

@@ -93,6 +93,24 @@ pub struct Life {
     pub event: LifeEvent,
 }
 
+/// A name that the kernel gives a task (`task_struct::comm`): at most 15 bytes of the name of its file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TaskName([u8; 16]);
+
+impl TaskName {
+    /// The name as the kernel keeps it: what follows the first NUL is nothing.
+    #[must_use]
+    pub fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The name, never with a NUL; empty when it is not known.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+}
+
 /// What can happen to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifeEvent {
@@ -102,7 +120,10 @@ pub enum LifeEvent {
         parent: u32,
     },
     /// It runs another program now.
-    Exec,
+    Exec {
+        /// The name of the program's file, for a process that ends before it can be looked at.
+        program: TaskName,
+    },
     /// It ended.
     Exit,
     /// It accepts TCP connections on a port.

@@ -20,7 +20,7 @@ pub mod time;
 pub mod trace;
 
 pub use attrs::{Attrs, Key, Value};
-pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin};
+pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin, TaskName};
 pub use dns::DnsAnswer;
 pub use flow::{EndFacts, Flow, FlowEnd, FlowKey, Initiator, Passage, TcpStats};
 pub use labels::Labels;

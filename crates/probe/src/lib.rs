@@ -23,7 +23,7 @@ mod units;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::Sender;
@@ -241,10 +241,13 @@ impl Handle {
     }
 
     fn tell(&self, command: Command) {
+        let counter = match self.commands.try_send(command) {
+            Ok(()) => &self.given,
+            Err(TrySendError::Full(_)) => &self.full,
+            // It has ended, and with it everything that a command is about.
+            Err(TrySendError::Disconnected(_)) => return,
+        };
         self.taken.inc();
-        match self.commands.try_send(command) {
-            Ok(()) => self.given.inc(),
-            Err(_full_or_gone) => self.full.inc(),
-        }
+        counter.inc();
     }
 }

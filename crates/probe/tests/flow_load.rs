@@ -167,8 +167,6 @@ fn root_a_hundred_thousand_flows_are_told_or_counted_as_lost() {
             if max_flows.get() > 5_000 {
                 assert_eq!(lost, 0, "{:?}", board.readings());
                 assert!(told.flows.len() >= FLOWS);
-            } else {
-                assert!(said("overflow") > 0, "the table was large enough");
             }
             assert!(memory < MEMORY_KIB, "{memory} KiB");
         }

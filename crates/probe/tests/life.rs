@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use vor_health::Board;
-use vor_model::{Life, LifeEvent, ProcessKey, Sampling};
+use vor_model::{Life, LifeEvent, ProcessKey, Sampling, TaskName};
 use vor_probe::{Descend, Probe};
 
 mod settings;
@@ -80,7 +80,8 @@ fn root_a_process_is_seen_from_fork_to_exit() {
     let process = key(child.id());
     let fork = LifeEvent::Fork { parent: std::process::id() };
     assert_eq!(watch.next(process.pid), Life { process, event: fork });
-    assert_eq!(watch.next(process.pid), Life { process, event: LifeEvent::Exec });
+    let program = TaskName::new(*b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(watch.next(process.pid), Life { process, event: LifeEvent::Exec { program } });
     drop(child.stdin.take());
     child.wait().unwrap();
     assert_eq!(watch.next(process.pid), Life { process, event: LifeEvent::Exit });
@@ -154,7 +155,7 @@ fn root_a_burst_of_processes_is_seen_whole() {
                 seen.insert(life.process.pid, 0);
             }
             LifeEvent::Exit => *seen.entry(life.process.pid).or_default() += 1,
-            LifeEvent::Fork { .. } | LifeEvent::Exec | LifeEvent::Listen { .. } => {}
+            LifeEvent::Fork { .. } | LifeEvent::Exec { .. } | LifeEvent::Listen { .. } => {}
         }
     }
     assert_eq!(forked, BURST);

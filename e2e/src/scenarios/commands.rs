@@ -21,6 +21,7 @@ const REFUSED: i32 = 2;
 pub(super) fn list() -> Vec<Scenario> {
     vec![
         Scenario::new("exec-prints-spans", exec_prints).needs(&["curl"]).smoke(),
+        Scenario::new("exec-short-lived", exec_short_lived).needs(&["curl"]).smoke(),
         Scenario::new("exec-passes-exit-code", exec_exit_code),
         Scenario::new("exec-passes-signals", exec_signals),
         Scenario::new("check", check).smoke(),
@@ -60,6 +61,21 @@ fn exec_prints(scene: &mut Scene<'_>) -> Result<Expected> {
     let spans: Vec<_> = err.lines().filter_map(|line| printed::parse(line).ok()).collect();
     let seen: Vec<_> = spans.iter().map(|s| (s.label.as_str(), s.object.as_str())).collect();
     ensure!(seen == [("HTTPClient", "/from/exec")], "{seen:?} in {err}");
+    Ok(Expected::default())
+}
+
+/// Programs that have ended before anybody could look at them: what they said is theirs.
+fn exec_short_lived(scene: &mut Scene<'_>) -> Result<Expected> {
+    const CALLS: usize = 10;
+    let origin = Origin::start()?;
+    let call = format!("curl -sS http://127.0.0.1:{}/from/exec;", origin.port);
+    let actor = vor(scene, &["exec", "--", "sh", "-c", &call.repeat(CALLS)])?;
+    let (code, out, err) = ended(scene, actor)?;
+    ensure!(code == Some(0), "it ended with {code:?}: {err}");
+    ensure!(out == "origin\n".repeat(CALLS), "the command said {out:?}");
+    let spans: Vec<_> = err.lines().filter_map(|line| printed::parse(line).ok()).collect();
+    let services: Vec<_> = spans.iter().map(|span| span.service.as_str()).collect();
+    ensure!(services == ["curl"; CALLS], "{services:?} in {err}");
     Ok(Expected::default())
 }
 

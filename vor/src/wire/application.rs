@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tracing::warn;
@@ -40,6 +41,8 @@ pub(super) struct Application {
     probe: Probe,
     discover: vor_discover::Handle,
     spans: JoinHandle<()>,
+    /// Tells the spans that no better names will come.
+    named: oneshot::Sender<()>,
 }
 
 impl Application {
@@ -66,7 +69,8 @@ impl Application {
             Box::new(move |conn, next| judged.judge(conn, mode(next))),
             board,
         );
-        let spans = tokio::spawn(spans(batches, assemble, stages(shared), outlet));
+        let (named, names_end) = oneshot::channel();
+        let spans = tokio::spawn(spans(batches, assemble, stages(shared), outlet, names_end));
 
         let (first, found) = sync_channel(1);
         let observe = Observe::new(
@@ -88,15 +92,20 @@ impl Application {
                 .recv_timeout(ADMISSION)
                 .context("the kernel side did not begin to observe the program in time")?,
         }
-        Ok(Self { probe, discover, spans })
+        Ok(Self { probe, discover, spans, named })
     }
 
     /// Stops observing, and waits until what was seen is with the exporters.
     pub(super) async fn stop(self) {
-        self.discover.stop();
         // The probe's threads are waited for off this one, which meanwhile takes their last captures.
-        _ = spawn_blocking(move || self.probe.stop()).await;
-        _ = self.spans.await;
+        let Self { probe, discover, spans, named } = self;
+        let end = move || {
+            probe.stop();
+            discover.join();
+        };
+        _ = spawn_blocking(end).await;
+        _ = named.send(());
+        _ = spans.await;
     }
 }
 
@@ -146,6 +155,7 @@ async fn spans(
     mut assemble: Assemble,
     mut chain: Chain<Span>,
     outlet: Outlet<Span>,
+    names_end: oneshot::Receiver<()>,
 ) {
     let mut spans = Vec::new();
     loop {
@@ -157,7 +167,11 @@ async fn spans(
         chain.run(&mut spans);
         outlet.put(&mut spans);
     }
-    assemble.finish();
+    // The last processes are named a moment after their last words.
+    _ = names_end.await;
+    assemble.finish(now(), &mut spans);
+    chain.run(&mut spans);
+    outlet.put(&mut spans);
 }
 
 fn mode(next: Next) -> Mode {

@@ -107,13 +107,11 @@ impl Rig {
         assert_eq!(self.counter("in"), heard);
     }
 
-    pub(crate) fn stop(&self) {
-        self.handle.stop();
-    }
-
-    pub(crate) fn join(self) {
+    /// Tells nothing more; what is still told then.
+    pub(crate) fn end(self) -> Vec<Event> {
         drop(self.life);
         self.handle.join();
+        self.events.iter().collect()
     }
 }
 

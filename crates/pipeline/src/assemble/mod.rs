@@ -169,10 +169,14 @@ impl Assemble {
         self.gauge();
     }
 
-    /// Gives up what still waits: the pipeline ends.
-    pub fn finish(&mut self) {
-        self.counters.unknown.add(count(self.waiting.len()));
-        self.waiting.clear();
+    /// Waits no longer for better names: the pipeline ends. What has no name at all is given up.
+    pub fn finish(&mut self, now: Mono, out: &mut Vec<Span>) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            match self.services.get(waiting.origin.process, now) {
+                Some(named) => self.publish(waiting.origin, waiting.done, named.service, out),
+                None => self.counters.unknown.inc(),
+            }
+        }
         self.gauge();
     }
 

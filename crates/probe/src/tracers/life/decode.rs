@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `struct life_record` → [`Captured::Life`].
 
-use vor_model::{Captured, Life, LifeEvent, ProcessKey};
+use vor_model::{Captured, Life, LifeEvent, ProcessKey, TaskName};
 use zerocopy::FromBytes;
 
 use crate::tracers::DecodeError;
@@ -12,7 +12,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
         .map_err(|_| DecodeError::Short { len: bytes.len(), expected: "life_record" })?;
     let event = match u32::from(record.kind) {
         LIFE_FORK => LifeEvent::Fork { parent: record.parent },
-        LIFE_EXEC => LifeEvent::Exec,
+        LIFE_EXEC => LifeEvent::Exec { program: TaskName::new(record.program) },
         LIFE_EXIT => LifeEvent::Exit,
         LIFE_LISTEN => LifeEvent::Listen { port: record.port },
         kind => return Err(DecodeError::Value { field: "life_record.kind", value: kind.into() }),
@@ -35,13 +35,14 @@ mod tests {
         kind: 1,
         port: 8080,
         _pad: [0; 4],
+        program: *b"nginx\0\0\0\0\0\0\0\0\0\0\0",
     };
 
     #[test]
     fn each_kind_of_record_is_an_event() {
         for (kind, event) in [
             (1, LifeEvent::Fork { parent: 3 }),
-            (2, LifeEvent::Exec),
+            (2, LifeEvent::Exec { program: TaskName::new(RECORD.program) }),
             (3, LifeEvent::Exit),
             (4, LifeEvent::Listen { port: 8080 }),
         ] {

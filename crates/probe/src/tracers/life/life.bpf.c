@@ -92,7 +92,15 @@ int BPF_PROG(life_exec, struct task_struct *task)
         bpf_task_storage_delete(&vor_admit, task);
     else if (who)
         who->runs = RUNS_THREADS;
-    happened(task, LIFE_EXEC, 0, 0);
+    struct life_record r = {
+        .started_ns = task->start_boottime,
+        .pid = task->tgid,
+        .kind = LIFE_EXEC,
+    };
+
+    /* The kernel has named the task after its program just before. */
+    bpf_get_current_comm(r.program, sizeof(r.program));
+    tell(&r);
     return 0;
 }
 

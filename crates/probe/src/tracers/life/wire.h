@@ -16,4 +16,5 @@ struct life_record {
     __u16 kind;
     __u16 port; /* LIFE_LISTEN, host order */
     __u8 _pad[4];
+    __u8 program[16]; /* LIFE_EXEC: name of its file, cut to 15 bytes; ends with NUL */
 };
