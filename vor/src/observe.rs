@@ -6,6 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tracing::{debug, info};
+use vor_config::Propagation;
 use vor_discover::{Containers, Event, Target};
 use vor_enrich::Names;
 use vor_model::{Lookup, Mono};
@@ -41,6 +42,8 @@ pub(crate) struct Observe {
     probe: Handle,
     names: Arc<Names>,
     descend: Descend,
+    /// How trace context is written by those of whom nothing else is said.
+    propagation: Propagation,
     /// How long a name that may improve is waited for.
     name_wait: Duration,
     first: SyncSender<()>,
@@ -53,6 +56,7 @@ impl Observe {
         probe: Handle,
         names: Arc<Names>,
         whom: &Whom,
+        propagation: Propagation,
         name_wait: Duration,
         first: SyncSender<()>,
     ) -> Self {
@@ -60,7 +64,7 @@ impl Observe {
             Whom::Selected => Descend::No,
             Whom::Family { .. } => Descend::Yes,
         };
-        Self { services, probe, names, descend, name_wait, first }
+        Self { services, probe, names, descend, propagation, name_wait, first }
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -109,6 +113,6 @@ impl Observe {
         if let Some(container) = &target.container {
             self.names.place(key, Arc::clone(container));
         }
-        self.probe.admit(key, self.descend)
+        self.probe.admit(key, self.descend, target.propagation.unwrap_or(self.propagation))
     }
 }

@@ -25,4 +25,6 @@ pub use fault::{ConfigError, Problem};
 pub use load::{Flag, Foreign, Loaded, Sources, environment, load};
 pub use names::{PREFIXES, variables};
 pub use node::Origin;
-pub use value::{Duration, DurationError, PortSet, PortSetError, Secret};
+pub use value::{
+    Duration, DurationError, PortSet, PortSetError, Propagation, PropagationError, Secret,
+};

@@ -8,7 +8,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny},
 };
-use vor_config::{Duration, PortSet};
+use vor_config::{Duration, PortSet, Propagation};
 use vor_model::Key;
 
 use crate::pattern::{Glob, Regexp};
@@ -46,7 +46,8 @@ pub struct DiscoveryConfig {
     /// `k8s_replicaset_name`, `k8s_daemonset_name`, `k8s_statefulset_name`, `k8s_job_name`, `k8s_cronjob_name`,
     /// `k8s_owner_name`, `k8s_kind`, `k8s_node_name`, `k8s_cluster_name` (regular expressions), `k8s_pod_labels` and
     /// `k8s_pod_annotations` (sections of regular expressions). All of them must match. An item may give a `name` and
-    /// a `namespace`. The first item that matches counts. Not looked at when `instrument` is set.
+    /// a `namespace`, and `context_propagation` where it is to differ from `ebpf.context_propagation`. The first item
+    /// that matches counts. Not looked at when `instrument` is set.
     #[config(default = [])]
     pub services: Vec<Selector<Regexp>>,
     /// Processes that are never observed, in the form of `services`.
@@ -95,6 +96,8 @@ pub struct Selector<P> {
     pub labels: BTreeMap<String, P>,
     /// Annotations of its pod.
     pub annotations: BTreeMap<String, P>,
+    /// How trace context is written by what matches; `None`: as by everybody.
+    pub propagation: Option<Propagation>,
     /// Conditions that this version cannot judge, so that nothing matches.
     pub unknowable: Vec<&'static str>,
 }
@@ -124,6 +127,7 @@ impl<'de, P: Deserialize<'de>> de::Visitor<'de> for Item<P> {
             metadata: Vec::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            propagation: None,
             unknowable: Vec::new(),
         };
         let mut deprecated = None;
@@ -137,6 +141,7 @@ impl<'de, P: Deserialize<'de>> de::Visitor<'de> for Item<P> {
                 "containers_only" => selector.containers_only = keys.next_value()?,
                 "k8s_pod_labels" => selector.labels = keys.next_value()?,
                 "k8s_pod_annotations" => selector.annotations = keys.next_value()?,
+                "context_propagation" => selector.propagation = Some(keys.next_value()?),
                 key => {
                     if let Some((_, attribute)) = METADATA.iter().find(|(known, _)| *known == key) {
                         selector.metadata.push((attribute.clone(), keys.next_value()?));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use vor_config::PortSet;
+use vor_config::{PortSet, Propagation};
 use vor_model::{Key, Labels, Value, Workload};
 
 use crate::config::{DiscoveryConfig, Selector};
@@ -92,6 +92,7 @@ impl Criteria {
                 .as_deref()
                 .or(own.get("service.namespace"))
                 .map(Arc::from),
+            propagation: None,
         });
         let globs = !config.instrument.is_empty();
         let mut entries: Vec<Entry> = if globs {
@@ -143,6 +144,16 @@ impl Criteria {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.family.is_none()
+    }
+
+    /// Everything that any entry asks for in the writing of trace context, where entries that say nothing about it
+    /// ask for `usual`.
+    #[must_use]
+    pub fn propagation(&self, usual: Propagation) -> Propagation {
+        let asked = |label: &Arc<Label>| label.propagation.unwrap_or(usual);
+        let family = self.family.iter().map(|family| asked(&family.label));
+        let entries = self.entries.iter().map(|entry| asked(&entry.label));
+        entries.chain(family).fold(Propagation::DISABLED, Propagation::or)
     }
 
     pub(crate) fn family(&self) -> Option<(u32, &Arc<Label>)> {
@@ -201,6 +212,7 @@ impl Entry {
             label: Arc::new(Label {
                 name: selector.name.as_deref().map(Arc::from),
                 namespace: selector.namespace.as_deref().map(Arc::from),
+                propagation: selector.propagation,
             }),
         })
     }

@@ -8,6 +8,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use vor_config::Propagation;
 use vor_model::{Attrs, Key, Process, Service, Workload};
 
 use crate::proc::Environment;
@@ -21,11 +22,13 @@ const INSTANCE: Key = Key::new("service.instance.id");
 /// Attributes that have fields of their own in a [`Service`].
 const IDENTITY: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
 
-/// Name and namespace that an entry gives to what it selects.
+/// What an entry says of what it selects: name, namespace, and how trace context is written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Label {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) namespace: Option<Arc<str>>,
+    /// `None`: as by everybody.
+    pub(crate) propagation: Option<Propagation>,
 }
 
 /// Names services.
@@ -185,7 +188,11 @@ mod tests {
 
     #[test]
     fn the_strongest_name_counts() {
-        let entry = Label { name: Some("entry".into()), namespace: Some("front".into()) };
+        let entry = Label {
+            name: Some("entry".into()),
+            namespace: Some("front".into()),
+            ..Label::default()
+        };
         let plain = Environment::default();
         let service = named(&Label::default(), &plain);
         assert_eq!((&*service.name, service.auto_name), ("python3.11", true));
@@ -240,7 +247,7 @@ mod tests {
         assert_eq!(text("container.id").as_deref(), Some("c1"));
         assert_eq!(text("host.name").as_deref(), Some("h"), "settings say what the host is called");
         assert_eq!(text("service.instance.id"), None);
-        let label = Label { name: Some("entry".into()), namespace: None };
+        let label = Label { name: Some("entry".into()), namespace: None, ..Label::default() };
         let (service, by) = named(&label, &Environment::default(), &pod);
         assert_eq!((&*service.qualified_name(), by), ("shop/entry", "selector"));
         let own = Environment::from([("OTEL_RESOURCE_ATTRIBUTES", "team=red,service.name=own")]);

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use vor_config::Propagation;
 use vor_health::Board;
 use vor_model::{Life, Process, ProcessKey, Service};
 
@@ -35,6 +36,8 @@ pub struct Target {
     pub service: Arc<Service>,
     /// The rule that gave the service its name.
     pub named_by: &'static str,
+    /// How it writes trace context; `None`: as everybody.
+    pub propagation: Option<Propagation>,
     /// The container it is in.
     pub container: Option<Arc<str>>,
     /// Whether more may be known of it soon.

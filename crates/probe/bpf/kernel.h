@@ -224,6 +224,7 @@ enum bpf_map_type {
     BPF_MAP_TYPE_PERCPU_ARRAY = 6,
     BPF_MAP_TYPE_LRU_HASH = 9,
     BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+    BPF_MAP_TYPE_SOCKHASH = 18,
     BPF_MAP_TYPE_SK_STORAGE = 24,
     BPF_MAP_TYPE_RINGBUF = 27,
     BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -250,6 +251,85 @@ enum {
 
 enum {
     BPF_RB_AVAIL_DATA = 0,
+};
+
+enum sk_action {
+    SK_DROP = 0,
+    SK_PASS,
+};
+
+/* bpf_sock_ops.op */
+enum {
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
+    BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5,
+    BPF_SOCK_OPS_PARSE_HDR_OPT_CB = 13,
+    BPF_SOCK_OPS_HDR_OPT_LEN_CB = 14,
+    BPF_SOCK_OPS_WRITE_HDR_OPT_CB = 15,
+};
+
+/* bpf_sock_ops.bpf_sock_ops_cb_flags */
+enum {
+    BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG = 1 << 5,
+    BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG = 1 << 6,
+};
+
+/* What programs at events of TCP are given: the first fields of the ABI. */
+struct bpf_sock_ops {
+    __u32 op;
+    __u32 args[4];
+    __u32 family;
+    __u32 remote_ip4;
+    __u32 local_ip4;
+    __u32 remote_ip6[4];
+    __u32 local_ip6[4];
+    __u32 remote_port;
+    __u32 local_port;
+    __u32 is_fullsock;
+    __u32 snd_cwnd;
+    __u32 srtt_us;
+    __u32 bpf_sock_ops_cb_flags;
+    __u32 state;
+    __u32 rtt_min;
+    __u32 snd_ssthresh;
+    __u32 rcv_nxt;
+    __u32 snd_nxt;
+    __u32 snd_una;
+    __u32 mss_cache;
+    __u32 ecn_flags;
+    __u32 rate_delivered;
+    __u32 rate_interval_us;
+    __u32 packets_out;
+    __u32 retrans_out;
+    __u32 total_retrans;
+    __u32 segs_in;
+    __u32 data_segs_in;
+    __u32 segs_out;
+    __u32 data_segs_out;
+    __u32 lost_out;
+    __u32 sacked_out;
+    __u32 sk_txhash;
+    __u64 bytes_received;
+    __u64 bytes_acked;
+    __u64 sk __attribute__((aligned(8)));
+    __u64 skb_data __attribute__((aligned(8)));
+    __u64 skb_data_end __attribute__((aligned(8)));
+    __u32 skb_len;
+    __u32 skb_tcp_flags;
+};
+
+/* What programs that see messages on their way into TCP are given. */
+struct sk_msg_md {
+    __u64 data __attribute__((aligned(8)));
+    __u64 data_end __attribute__((aligned(8)));
+    __u32 family;
+    __u32 remote_ip4;
+    __u32 local_ip4;
+    __u32 remote_ip6[4];
+    __u32 local_ip6[4];
+    __u32 remote_port;
+    __u32 local_port;
+    __u32 size;
+    __u64 sk __attribute__((aligned(8)));
 };
 
 /* What programs that see packets are given: the first fields of the ABI. */

@@ -7,10 +7,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use vor_config::Propagation;
 use vor_model::ProcessKey;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::tracers::wire::{ADMIT_DESCENDANTS, Admitted};
+use crate::tracers::wire::{ADMIT_DESCENDANTS, ADMIT_WRITES_HEADERS, ADMIT_WRITES_TCP, Admitted};
 
 /// The map, in every object that asks whether a process is observed.
 pub(crate) const MAP: &str = "vor_admit";
@@ -35,6 +36,12 @@ impl Descend {
     }
 }
 
+const fn flags(writes: Propagation) -> u32 {
+    let headers = if writes.headers { ADMIT_WRITES_HEADERS } else { 0 };
+    let tcp = if writes.tcp { ADMIT_WRITES_TCP } else { 0 };
+    headers | tcp
+}
+
 /// Why a process is not observed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdmitError {
@@ -54,12 +61,17 @@ impl Admissions {
     }
 
     /// Observes a process from now on. Its count of exchanges goes on when it is observed already.
-    pub(crate) fn admit(&self, process: ProcessKey, descend: Descend) -> Result<(), AdmitError> {
+    pub(crate) fn admit(
+        &self,
+        process: ProcessKey,
+        descend: Descend,
+        writes: Propagation,
+    ) -> Result<(), AdmitError> {
         let pidfd = pidfd(process).ok_or(AdmitError::Gone(process.pid))?;
         let mut wanted = Admitted {
             started_ns: process.started.0,
             exchanges: 0,
-            flags: descend.flags(),
+            flags: descend.flags() | flags(writes),
             runs: 0,
             kind: 0,
             offset: 0,

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use vor_config::Duration;
+use vor_config::{Duration, Propagation};
 
 use crate::tracers::Door;
 use crate::tracers::flow::Backend;
@@ -44,6 +44,15 @@ pub struct ProbeConfig {
     /// Items of work on their way from one task to another, at least 1. The oldest make room.
     #[config(default = 16384, env = "BPF_MAX_ITEMS")]
     pub max_items: u32,
+    /// How the place of a call in its trace is written into what observed programs send, so that the other end finds
+    /// it: `headers` (a `traceparent` header in HTTP/1 requests in clear text), `tcp` (an option of the TCP segment, for
+    /// any protocol and TLS, which another vor reads), `headers,tcp` or `all`, or `disabled`. Not set: `disabled`. An
+    /// item of `discovery` can say otherwise for what it selects. [propagation.md](propagation.md) tells what that means.
+    #[config(env = "BPF_CONTEXT_PROPAGATION")]
+    pub context_propagation: Option<Propagation>,
+    /// The old form of `context_propagation`: true means `all`.
+    #[config(env = "BPF_ENABLE_CONTEXT_PROPAGATION")]
+    pub enable_context_propagation: Option<bool>,
     /// A request that has no answer after this time is reported with status 408. 0 waits for ever.
     #[config(default = "30s", env = "BPF_HTTP_REQUEST_TIMEOUT")]
     pub http_request_timeout: Duration,
@@ -52,6 +61,26 @@ pub struct ProbeConfig {
     #[config(default = "auto", env = "BPF_TC_BACKEND")]
     pub traffic_control_backend: Backend,
 }
+
+impl ProbeConfig {
+    /// How trace context is written by services that do not say otherwise.
+    pub fn propagation(&self) -> Result<Propagation, ContradictoryPropagation> {
+        match (self.context_propagation, self.enable_context_propagation) {
+            (Some(wanted), Some(true)) if !wanted.is_any() => Err(ContradictoryPropagation),
+            (Some(wanted), _) => Ok(wanted),
+            (None, Some(true)) => Ok(Propagation::ALL),
+            (None, _) => Ok(Propagation::DISABLED),
+        }
+    }
+}
+
+/// Two settings say the opposite of each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "ebpf.context_propagation is `disabled` and ebpf.enable_context_propagation is true: set one of them, \
+     `enable_context_propagation: true` is the old way to say `context_propagation: all`"
+)]
+pub struct ContradictoryPropagation;
 
 /// Which door is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
@@ -144,7 +173,27 @@ impl TryFrom<u32> for BatchLength {
 
 #[cfg(test)]
 mod tests {
+    use confique::Config;
+
     use super::*;
+
+    #[test]
+    fn the_old_switch_means_all_and_never_the_opposite_of_the_new_one() {
+        let with = |new, old| {
+            let config = ProbeConfig {
+                context_propagation: new,
+                enable_context_propagation: old,
+                ..ProbeConfig::builder().load().unwrap()
+            };
+            config.propagation()
+        };
+        let tcp = Propagation { headers: false, tcp: true };
+        assert_eq!(with(None, None), Ok(Propagation::DISABLED));
+        assert_eq!(with(None, Some(true)), Ok(Propagation::ALL));
+        assert_eq!(with(Some(tcp), Some(true)), Ok(tcp));
+        assert_eq!(with(Some(tcp), Some(false)), Ok(tcp));
+        assert_eq!(with(Some(Propagation::DISABLED), Some(true)), Err(ContradictoryPropagation));
+    }
 
     #[test]
     fn sizes_that_the_kernel_would_refuse_are_refused() {

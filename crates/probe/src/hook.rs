@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use libbpf_sys::{PERF_TYPE_TRACEPOINT, perf_event_attr};
 
 use crate::code::Place;
 use crate::object::{Loaded, ObjectError, has_function, heard};
-use crate::pseudofs::Tracefs;
+use crate::pseudofs::{self, Tracefs};
 use crate::tracers::{At, Hook, Need};
 
 /// Calls of one function that may be under way at once before return probes miss some. The kernel's own
@@ -65,6 +65,7 @@ impl<'a> Hooks<'a> {
         match at {
             // Decided when the object was loaded.
             At::Section => program.autoload(),
+            At::Cgroup => true,
             At::Tracepoint { category, event } => {
                 self.tracefs().is_ok_and(|tracefs| tracefs.id(category, event).is_ok())
             }
@@ -80,6 +81,12 @@ impl<'a> Hooks<'a> {
             }
             At::Kprobe(function) => {
                 plain(program.attach_kprobe(false, function).map_err(|error| said(&error))?)
+            }
+            At::Cgroup => {
+                let root = pseudofs::cgroups().map_err(|error| {
+                    io::Error::other(format!("no control groups of version 2: {error}"))
+                })?;
+                plain(program.attach_cgroup(root.as_raw_fd()).map_err(|error| said(&error))?)
             }
             At::Kretprobe(function) => {
                 let probe = Probe::at_return(Rc::clone(self.tracefs()?), hook.program, function)?;

@@ -16,7 +16,7 @@ use crate::object::{Shared, listen};
 use crate::pseudofs::{self, Tracefs};
 use crate::running::Loader;
 use crate::runtimes;
-use crate::tracers::{self, Door, flow};
+use crate::tracers::{self, Door, flow, propagate};
 use crate::{DoorSetting, ProbeError};
 
 /// Capabilities without which no program can be loaded. `CAP_SYS_ADMIN` stands for all of them.
@@ -134,7 +134,7 @@ impl Report {
             lockdown: lockdown(),
             unprivileged_bpf_disabled: number("/proc/sys/kernel/unprivileged_bpf_disabled"),
             memlock: getrlimit(Resource::Memlock).current,
-            cgroup2: cgroup2(),
+            cgroup2: pseudofs::cgroups_mounted(),
             tracefs: Finding::of(Tracefs::open().map(drop)),
             ring_buffer: Finding::supported(MapType::RingBuf.is_supported()),
             task_storage: Finding::supported(MapType::TaskStorage.is_supported()),
@@ -155,7 +155,7 @@ impl Report {
     fn try_units(&mut self, config: &ProbeConfig, kernel: &Btf<'_>) {
         let mut shared = Shared::default();
         let mut loader = Loader::new(config, kernel, &mut shared);
-        for unit in tracers::ALL.iter().chain(runtimes::ALL) {
+        for unit in tracers::ALL.iter().chain(propagate::ALL).chain(runtimes::ALL) {
             let mut taken = false;
             for object in unit.objects {
                 let opens = Finding::of(loader.open(unit, object).map(drop));
@@ -218,15 +218,4 @@ fn lockdown() -> String {
 
 fn number(path: &str) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// The mount point of the first file system of type `cgroup2` (`proc_pid_mounts(5)`).
-fn cgroup2() -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let mut points = fields.filter_map(|fields| match fields.as_slice() {
-        [_, point, "cgroup2", ..] => Some((*point).to_owned()),
-        _ => None,
-    });
-    points.next()
 }

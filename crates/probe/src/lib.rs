@@ -27,6 +27,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::Sender;
+use vor_config::Propagation;
 use vor_health::{Board, Counter};
 use vor_model::{Captured, ConnId, Life, ProcessKey, Sampling};
 
@@ -37,7 +38,7 @@ use crate::running::Refused;
 use crate::tracers::{Door, Mode};
 
 pub use admit::Descend;
-pub use config::{BatchLength, DoorSetting, ProbeConfig, RingSize};
+pub use config::{BatchLength, ContradictoryPropagation, DoorSetting, ProbeConfig, RingSize};
 pub use counters::{COUNTED, Kept, LOST, LOST_BY_READER};
 pub use object::ObjectError;
 pub use tracers::flow as flows;
@@ -129,13 +130,15 @@ pub struct Probe {
 
 impl Probe {
     /// Brings all units into the kernel. Nothing is observed until it is admitted. Of the traces that begin in
-    /// observed processes, those are sampled that `sampling` chooses.
+    /// observed processes, those are sampled that `sampling` chooses. `writes` is all that any process may be
+    /// admitted to write.
     ///
     /// Batches go to `captures`, process events to `life`; what finds them full is dropped and counted on
     /// `board` as `lost.full` of its unit.
     pub fn start(
         config: &ProbeConfig,
         sampling: Sampling,
+        writes: Propagation,
         board: Arc<Board>,
         captures: Sender<Vec<Captured>>,
         life: SyncSender<Life>,
@@ -149,7 +152,7 @@ impl Probe {
         let config = config.clone();
         let work = move || {
             let outlets = Outlets { captures, life, batch_length };
-            match Owner::open(&config, sampling, &board, outlets) {
+            match Owner::open(&config, sampling, writes, &board, outlets) {
                 Ok(owner) => {
                     // The other end waits for exactly one word.
                     let _ = ready.send(Ok(owner.admissions()));
@@ -211,9 +214,9 @@ pub struct Handle {
 
 impl Handle {
     /// Observes a process: when it returns true, what the process does from now on is seen. False: it is gone,
-    /// or the kernel refuses, which is in the log.
-    pub fn admit(&self, process: ProcessKey, descend: Descend) -> bool {
-        match self.admissions.admit(process, descend) {
+    /// or the kernel refuses, which is in the log. The places of its calls are written as `writes` says.
+    pub fn admit(&self, process: ProcessKey, descend: Descend, writes: Propagation) -> bool {
+        match self.admissions.admit(process, descend, writes) {
             Ok(()) => {
                 self.tell(Command::Probe(process));
                 return true;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use vor_config::Propagation;
 use vor_health::Board;
 use vor_model::{ConnId, ProcessKey, Sampling};
 
@@ -44,12 +45,13 @@ impl Owner {
     pub(crate) fn open(
         config: &ProbeConfig,
         sampling: Sampling,
+        writes: Propagation,
         board: &Arc<Board>,
         outlets: Outlets,
     ) -> Result<Self, ProbeError> {
         remove_leftovers();
         let drain = Drain::start(outlets).map_err(ProbeError::Thread)?;
-        let units = Units::open(config, sampling, board, drain)?;
+        let units = Units::open(config, sampling, writes, board, drain)?;
         let admissions = Arc::new(units.admissions()?);
         Ok(Self { files: Files::new(config, board)?, units, admissions })
     }

@@ -67,6 +67,27 @@ pub(crate) fn lockdown() -> io::Result<String> {
     io::read_to_string(File::from(file))
 }
 
+/// Where the tree of control groups of version 2 is mounted, if it is (`proc_pid_mounts(5)`).
+pub(crate) fn cgroups_mounted() -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut points = fields.filter_map(|fields| match fields.as_slice() {
+        [_, point, "cgroup2", ..] => Some((*point).to_owned()),
+        _ => None,
+    });
+    points.next()
+}
+
+/// The root of that tree.
+pub(crate) fn cgroups() -> io::Result<OwnedFd> {
+    match cgroups_mounted() {
+        Some(point) => {
+            Ok(open(point, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+        }
+        None => mount_nowhere("cgroup2"),
+    }
+}
+
 /// Mounts a file system of the kernel where nobody else sees it, until the descriptor is closed.
 fn mount_nowhere(kind: &str) -> io::Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use vor_config::Propagation;
 use vor_health::{Board, Verdict};
 use vor_model::{ConnId, ProcessKey, Sampling};
 use zerocopy::IntoBytes;
@@ -21,7 +22,7 @@ use crate::object::{ObjectError, Shared};
 use crate::ring::{Drain, Ring};
 use crate::running::{AttachedCode, Loader, Refused, Running};
 use crate::tracers::wire::TraceSampling;
-use crate::tracers::{self, Mode, Sweeping, Unit};
+use crate::tracers::{self, Mode, Sweeping, Unit, propagate};
 use crate::{ProbeError, Refusal};
 
 /// An answer whose end cannot be seen is over when nothing has come for so long.
@@ -63,6 +64,7 @@ impl Units {
     pub(crate) fn open(
         config: &ProbeConfig,
         sampling: Sampling,
+        writes: Propagation,
         board: &Arc<Board>,
         drain: Drain,
     ) -> Result<Self, ProbeError> {
@@ -75,7 +77,7 @@ impl Units {
             failed: Vec::new(),
         };
         let kernel = types()?;
-        for unit in tracers::ALL {
+        for unit in tracers::ALL.iter().copied().chain(propagate::units(writes)) {
             if let Err(refused) = units.load(unit, &kernel)? {
                 give_up(unit, refused, board)?;
             }

@@ -10,6 +10,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Receiver;
+use vor_config::Propagation;
 use vor_health::Board;
 use vor_model::{Captured, Ending, Exchange, Origin, ProcessKey, Sampling, Side};
 use vor_probe::kernel::Report;
@@ -35,13 +36,20 @@ fn observe(door: Door) -> Observed {
     let (batches, captures) = tokio::sync::mpsc::channel(1024);
     let (events, _) = sync_channel(1);
     let config = ProbeConfig { door: door.into(), ..settings::defaults() };
-    let probe =
-        Probe::start(&config, Sampling::DEFAULT, Arc::clone(&board), batches, events).unwrap();
+    let probe = Probe::start(
+        &config,
+        Sampling::DEFAULT,
+        Propagation::DISABLED,
+        Arc::clone(&board),
+        batches,
+        events,
+    )
+    .unwrap();
     let handle = probe.handle();
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let ticks: u64 = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap().parse().unwrap();
     let process = ProcessKey::new(std::process::id(), ticks * 10_000_000);
-    assert!(handle.admit(process, Descend::No));
+    assert!(handle.admit(process, Descend::No, Propagation::DISABLED));
     let observed = Observed { probe, handle, process, captures, board };
     let end = Instant::now() + Duration::from_secs(5);
     while observed.handle.exchanges(process).is_none() {

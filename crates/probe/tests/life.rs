@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use vor_config::Propagation;
 use vor_health::Board;
 use vor_model::{Life, LifeEvent, ProcessKey, Sampling, TaskName};
 use vor_probe::{Descend, Probe};
@@ -30,6 +31,7 @@ fn watch() -> Watch {
     let probe = Probe::start(
         &settings::defaults(),
         Sampling::DEFAULT,
+        Propagation::DISABLED,
         Arc::clone(&board),
         captures,
         events,
@@ -115,7 +117,7 @@ fn root_children_are_observed_until_they_run_another_program() {
         // Its parent is told of an exec before the hook is: admitted too early, it would be dropped again.
         assert_eq!(lines.next().unwrap().unwrap(), "");
         let observed = key(parent.id());
-        assert!(handle.admit(observed, descend));
+        assert!(handle.admit(observed, descend, Propagation::DISABLED));
         eventually("the parent is observed", || handle.exchanges(observed).is_some());
         parent.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         let mut pid = || lines.next().unwrap().unwrap().parse().unwrap();

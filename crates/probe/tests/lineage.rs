@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Receiver;
+use vor_config::Propagation;
 use vor_health::Board;
 use vor_model::{Captured, ParentMethod, ProcessKey, Sampling, Side, TracePlace};
 use vor_probe::kernel::Report;
@@ -41,11 +42,19 @@ fn observe(door: Door) -> Observed {
     let (batches, captures) = tokio::sync::mpsc::channel(1024);
     let (events, _) = sync_channel(1);
     let config = ProbeConfig { door: door.into(), ..settings::defaults() };
-    let probe = Probe::start(&config, Sampling::DEFAULT, Board::new(), batches, events).unwrap();
+    let probe = Probe::start(
+        &config,
+        Sampling::DEFAULT,
+        Propagation::DISABLED,
+        Board::new(),
+        batches,
+        events,
+    )
+    .unwrap();
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let ticks: u64 = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap().parse().unwrap();
     let process = ProcessKey::new(std::process::id(), ticks * 10_000_000);
-    assert!(probe.handle().admit(process, Descend::No));
+    assert!(probe.handle().admit(process, Descend::No, Propagation::DISABLED));
     Observed { captures, seen: Vec::new(), _probe: probe }
 }
 

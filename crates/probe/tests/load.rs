@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 
 use vor_probe::kernel::{Finding, Report};
-use vor_probe::{runtimes, tracers};
+use vor_probe::runtimes;
+use vor_probe::tracers::{self, propagate};
 
 mod settings;
 
@@ -33,7 +34,7 @@ fn root_every_object_loads_or_says_why_not() {
 
 #[test]
 fn every_name_in_a_unit_is_in_all_its_objects() {
-    for unit in tracers::ALL.iter().chain(runtimes::ALL) {
+    for unit in tracers::ALL.iter().chain(propagate::ALL).chain(runtimes::ALL) {
         for object in unit.objects {
             let open = libbpf_rs::ObjectBuilder::default().open_memory(object.bytes).unwrap();
             let programs: Vec<_> = open.progs().map(|program| program.name().to_owned()).collect();

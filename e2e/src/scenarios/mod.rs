@@ -15,6 +15,7 @@ mod exporters;
 mod kubernetes;
 mod load;
 mod network;
+mod propagation;
 mod servers;
 mod talks;
 mod traces;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Scenario> {
         ways::list(),
         talks::list(),
         traces::list(),
+        propagation::list(),
         truth::list(),
         exporters::list(),
         kubernetes::list(),

@@ -20,7 +20,7 @@ use crate::vor::Settings;
 use crate::web::{self, Talk};
 
 /// Requests of one client.
-const REQUESTS: usize = 5;
+pub(super) const REQUESTS: usize = 5;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 
@@ -35,14 +35,14 @@ pub(super) fn list() -> Vec<Scenario> {
 }
 
 /// A front server on a port of its own, which calls `after`.
-fn front(scene: &mut Scene<'_>, after: u16) -> Result<(Actor, u16)> {
+pub(super) fn front(scene: &mut Scene<'_>, after: u16) -> Result<(Actor, u16)> {
     let port = ports::free()?;
     let mut command = scene.world.apps.python("python/front.py")?;
     command.args([port.to_string(), after.to_string()]);
     Ok((scene.serve(command, port)?, port))
 }
 
-fn back(scene: &mut Scene<'_>) -> Result<(Actor, u16)> {
+pub(super) fn back(scene: &mut Scene<'_>) -> Result<(Actor, u16)> {
     let port = ports::free()?;
     let mut command = scene.world.apps.python("python/server.py")?;
     command.arg(port.to_string());
@@ -50,7 +50,7 @@ fn back(scene: &mut Scene<'_>) -> Result<(Actor, u16)> {
 }
 
 /// Each of `clients` asks for each path on a connection that it keeps, all at once.
-fn ask(port: u16, clients: usize, patterns: &'static [&'static str]) -> Result<()> {
+pub(super) fn ask(port: u16, clients: usize, patterns: &'static [&'static str]) -> Result<()> {
     let one = move |client: usize| -> Result<()> {
         let mut talk = Talk::to(port)?;
         for pattern in patterns {
@@ -151,11 +151,10 @@ fn nginx(scene: &mut Scene<'_>) -> Result<Expected> {
 
 /// The server that is called lives in a network namespace of its own, behind a cable.
 fn namespaces(scene: &mut Scene<'_>) -> Result<Expected> {
-    let cable = Cable::new()?;
+    let cable = Cable::new("t")?;
     let last = ports::free()?;
-    let mut far = Command::new("ip");
-    far.args(["netns", "exec", &cable.space, "python3", "-m", "http.server", "--bind", FAR]);
-    far.arg(last.to_string()).current_dir(scene.dir());
+    let mut far = cable.on("python3");
+    far.args(["-m", "http.server", "--bind", FAR]).arg(last.to_string()).current_dir(scene.dir());
     let far = scene.start(far)?;
     until("the far server listens", scene.limit(), || Ok(TcpStream::connect((FAR, last)).is_ok()))?;
     let entry = ports::free()?;
@@ -174,17 +173,18 @@ fn namespaces(scene: &mut Scene<'_>) -> Result<Expected> {
 }
 
 /// The far end's address, and the near one's.
-const FAR: &str = "10.231.77.2";
+pub(super) const FAR: &str = "10.231.77.2";
 const NEAR: &str = "10.231.77.1";
 
 /// A namespace with one cable into ours; gone when dropped.
-struct Cable {
+pub(super) struct Cable {
     space: String,
 }
 
 impl Cable {
-    fn new() -> Result<Self> {
-        let cable = Self { space: format!("vortrace{}", std::process::id() % 10_000) };
+    /// `tag` tells those of one run apart.
+    pub(super) fn new(tag: &str) -> Result<Self> {
+        let cable = Self { space: format!("vortr{tag}{}", std::process::id() % 10_000) };
         let (space, here) = (cable.space.as_str(), format!("{}a", cable.space));
         let there = format!("{space}b");
         ip(&["netns", "add", space])?;
@@ -194,6 +194,13 @@ impl Cable {
         ip(&["-n", space, "addr", "add", &format!("{FAR}/30"), "dev", &there])?;
         ip(&["-n", space, "link", "set", &there, "up"])?;
         Ok(cable)
+    }
+
+    /// A command that runs at its far end.
+    pub(super) fn on(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.space, program]);
+        command
     }
 }
 

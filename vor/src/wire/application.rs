@@ -58,7 +58,11 @@ impl Application {
         let (captures, batches) = mpsc::channel(CAPTURE_BATCHES);
         let (life, lives) = sync_channel(LIFE_EVENTS);
         let sampling = config.otel_traces_export.sampler.sampling();
-        let probe = Probe::start(&config.ebpf, sampling, Arc::clone(board), captures, life)?;
+        let usual = config.ebpf.propagation()?;
+        let writes = criteria.propagation(usual);
+
+        let probe =
+            Probe::start(&config.ebpf, sampling, writes, Arc::clone(board), captures, life)?;
 
         let judged = probe.handle();
         let assemble = Assemble::new(
@@ -78,6 +82,7 @@ impl Application {
             probe.handle(),
             Arc::clone(names),
             whom,
+            usual,
             config.spans.name_wait.get(),
             first,
         );

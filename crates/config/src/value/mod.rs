@@ -3,10 +3,12 @@
 
 mod duration;
 mod ports;
+mod propagation;
 mod secret;
 
 pub use duration::{Duration, DurationError};
 pub use ports::{PortSet, PortSetError};
+pub use propagation::{Propagation, PropagationError};
 pub use secret::Secret;
 
 pub(crate) use duration::DURATION;

@@ -115,6 +115,7 @@ impl<F: Fn(Event)> Census<F> {
             process: Arc::new(process),
             service: Arc::new(service),
             named_by,
+            propagation: label.propagation,
             container: row.container.clone(),
             awaited: row.known == Lookup::Awaited,
         };

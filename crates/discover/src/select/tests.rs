@@ -247,3 +247,21 @@ fn slips_of_the_hand_are_named() {
         assert!(error.contains(said), "{yaml}: {error}");
     }
 }
+
+#[test]
+fn an_entry_says_how_its_services_write_trace_context_and_the_others_do_as_usual() {
+    let yaml = "discovery:\n  services:\n    - { open_ports: 80, context_propagation: tcp }\n    \
+                - { open_ports: 81, context_propagation: disabled }\n    - open_ports: 82\n";
+    let criteria = criteria(yaml);
+    let of = |port: u16| {
+        let facts =
+            Facts { exe: Path::new("/x"), ports: &[port], in_container: false, workload: None };
+        criteria.judge(&facts).unwrap().propagation
+    };
+    let tcp = Propagation { headers: false, tcp: true };
+    assert_eq!([of(80), of(81), of(82)], [Some(tcp), Some(Propagation::DISABLED), None]);
+    assert_eq!(criteria.propagation(Propagation::DISABLED), tcp);
+    assert_eq!(criteria.propagation(Propagation::ALL), Propagation::ALL);
+    let wrong = load("discovery: { services: [{ open_ports: 80, context_propagation: no }] }", &[]);
+    assert!(wrong.is_err());
+}

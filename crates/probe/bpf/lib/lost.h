@@ -22,7 +22,14 @@
 #define COUNT_PAIRS_FULL 12        /* calls whose other end will not be linked to them */
 #define COUNT_EXCHANGES_CLAIMED 13 /* of the unit `socket`, left to the unit of a library */
 
-#define COUNTERS 14
+#define COUNT_WIRE_SOCKETS 14   /* connections that a process opened whose calls are to be written */
+#define COUNT_WIRE_STRANGERS 15 /* connections that others opened: left alone */
+#define COUNT_WIRE_WRITTEN 16   /* calls whose place was written */
+#define COUNT_WIRE_HEARD 17     /* places that arrived in options */
+#define COUNT_WIRE_KEPT 18      /* requests that said their place themselves: left alone */
+#define COUNT_WIRE_UNFIT 19     /* requests whose head could not be written to */
+
+#define COUNTERS 20
 
 #ifdef __bpf__
 #include <kernel.h>

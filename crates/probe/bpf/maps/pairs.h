@@ -2,6 +2,7 @@
 /*
  * vor_pairs: where in a trace a call belongs whose other end may be observed too. Written by whoever sees the
  * call before its first byte leaves; read by who sees it arrive on this host.
+ * vor_heard: the same, of calls whose first segment says so in an option. Written by the unit wire_tcp.
  *
  * The name of a call is the same at both ends, and nowhere else: for TCP, the initial sequence numbers of both
  * directions and that of its first byte. Addresses are not part of it, so namespaces and address translation
@@ -28,6 +29,14 @@ struct {
     __type(value, struct trace_context);
 } vor_pairs SEC(".maps");
 
+/* Who receives a segment may not be observed, and then nobody takes its row: the oldest make room. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 16384); /* ebpf.max_requests */
+    __type(key, struct pair_key);
+    __type(value, struct trace_context);
+} vor_heard SEC(".maps");
+
 static __always_inline void pair_put(const struct pair_key *key, const struct trace_context *c)
 {
     if (bpf_map_update_elem(&vor_pairs, key, c, BPF_ANY))
@@ -43,6 +52,18 @@ static __always_inline bool pair_take(const struct pair_key *key, struct trace_c
         return false;
     *c = *found;
     bpf_map_delete_elem(&vor_pairs, key);
+    return true;
+}
+
+/* Takes what the call's first segment said; false when it said nothing. */
+static __always_inline bool heard_take(const struct pair_key *key, struct trace_context *c)
+{
+    struct trace_context *found = bpf_map_lookup_elem(&vor_heard, key);
+
+    if (!found)
+        return false;
+    *c = *found;
+    bpf_map_delete_elem(&vor_heard, key);
     return true;
 }
 #endif

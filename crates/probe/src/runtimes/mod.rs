@@ -22,6 +22,6 @@ pub const ALL: &[&Unit] = &[
 ];
 
 /// Reads nothing: for units that have no ring.
-fn silent(record: &[u8]) -> Result<Captured, DecodeError> {
+pub(crate) fn silent(record: &[u8]) -> Result<Captured, DecodeError> {
     Err(DecodeError::Short { len: record.len(), expected: "nothing" })
 }

@@ -7,6 +7,7 @@
 pub mod flow;
 pub mod life;
 pub(crate) mod place;
+pub mod propagate;
 pub mod socket;
 pub(crate) mod tcpstat;
 pub mod wire;
@@ -131,6 +132,8 @@ pub enum At {
     Kprobe(&'static str),
     /// The return of a kernel function.
     Kretprobe(&'static str),
+    /// The root of the control groups, version 2: all processes.
+    Cgroup,
 }
 
 /// What a missing place means.
@@ -169,6 +172,12 @@ impl Hook {
     #[must_use]
     pub const fn kretprobe(program: &'static str, function: &'static str) -> Self {
         Self { program, at: At::Kretprobe(function), need: Need::Required }
+    }
+
+    /// A program at the root of the control groups.
+    #[must_use]
+    pub const fn cgroup(program: &'static str) -> Self {
+        Self { program, at: At::Cgroup, need: Need::Required }
     }
 
     /// The same, but some kernels do not have the place.

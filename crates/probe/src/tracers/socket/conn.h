@@ -6,6 +6,7 @@
 #include <kernel.h>
 #include <bpf/bpf_helpers.h>
 #include <lib/lost.h>
+#include <lib/origin.h>
 #include <lib/ring.h>
 #include <maps/admit.h>
 #include <maps/lineage.h>
@@ -29,11 +30,11 @@ enum conn_state {
     ANSWERING, /* its answer has begun; or an answer whose request is yet to be seen */
 };
 
-/* Who opened a TCP connection. */
-enum conn_opened {
-    OPENED_UNKNOWN = 0,
-    OPENED_HERE,
-    OPENED_THERE,
+/* Who has written the place of a call into what is sent: one owner per call. */
+enum conn_written {
+    WRITTEN_NOT = 0,
+    WRITTEN_OPTION, /* the unit wire_tcp */
+    WRITTEN_HEAD,   /* the unit wire_http, or the program itself */
 };
 
 struct socket_conn {
@@ -53,7 +54,8 @@ struct socket_conn {
     __u8 claimed;   /* a library's unit reads it; see claim.h */
     __u8 owned;     /* that unit tells the open exchange */
     __u8 owns_next; /* and the one that is about to be sent, whose place is `next` */
-    __u8 _pad[5];
+    __u8 written;   /* enum conn_written, of `next` */
+    __u8 _pad[4];
     __u32 iss[2];    /* TCP: first sequence number each way, by enum direction */
     __u64 passed[2]; /* bytes each way since the first that was seen */
     struct pair_key pair;

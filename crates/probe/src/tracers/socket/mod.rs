@@ -43,6 +43,7 @@ fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
         ("socket_conns", config.max_connections.max(1)),
         ("socket_events", config.ring_size.bytes()),
         ("vor_pairs", config.max_requests.max(1)),
+        ("vor_heard", config.max_requests.max(1)),
     ];
     [own, lineage_sizes(config)].concat()
 }

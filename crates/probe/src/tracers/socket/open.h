@@ -73,24 +73,6 @@ static __always_inline bool first_bytes(struct sock *sk, enum direction way, __u
     return BPF_CORE_READ(tcp, bytes_sent) == 0 && received <= done + unread + 1;
 }
 
-/*
- * Who opened a TCP connection, and its initial sequence numbers. The kernel keeps neither, but counts: what was
- * acknowledged includes the SYN of the end that opened, what was sent does not.
- */
-static __always_inline void read_origin(struct socket_conn *c, struct sock *sk)
-{
-    struct tcp_sock *tcp = (struct tcp_sock *)sk;
-    __u32 acked = BPF_CORE_READ(tcp, bytes_acked), snd_una = BPF_CORE_READ(tcp, snd_una);
-    __u32 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-    __u32 syn = acked + BPF_CORE_READ(tcp, snd_nxt) - snd_una - sent;
-
-    if (syn > 1)
-        return; /* counts that changed while they were read, or the end of the connection */
-    c->opened = syn ? OPENED_HERE : OPENED_THERE;
-    c->iss[SENT] = snd_una - acked + syn;
-    c->iss[RECEIVED] = BPF_CORE_READ(tcp, rcv_nxt) - (__u32)BPF_CORE_READ(tcp, bytes_received);
-}
-
 /* Begins to follow the connection of `sk`, or declines: not a stream between processes. */
 static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direction way, __u64 done)
 {
@@ -131,7 +113,7 @@ static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direc
     }
     read_addresses(r, sk, family);
     if (protocol == IPPROTO_TCP) {
-        read_origin(c, sk);
+        c->opened = tcp_origin(sk, &c->iss[SENT], &c->iss[RECEIVED]);
         if (first_bytes(sk, way, done))
             r->flags |= SOCKET_FROM_START;
     }

@@ -60,9 +60,16 @@ static __noinline int place_exchange(struct socket_conn *c, struct admitted *who
         c->owned = c->owns_next;
         c->owns_next = 0;
         *place = c->next;
-    } else if (way == RECEIVED && pair_name(&c->pair, c, sk, RECEIVED, done) && pair_take(&c->pair, place)) {
+        return 0;
+    }
+    bool named = way == RECEIVED && pair_name(&c->pair, c, sk, RECEIVED, done);
+
+    if (named && pair_take(&c->pair, place)) {
         trace_descend(place);
         place->method = PARENT_SOCKET_PAIR;
+    } else if (named && heard_take(&c->pair, place)) {
+        trace_descend(place);
+        place->method = PARENT_TCP_OPTION;
     } else {
         trace_begin(place);
     }

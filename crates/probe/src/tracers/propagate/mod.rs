@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writes the places of calls into what observed processes send: off, until settings ask for it.
+//!
+//! Each unit is loaded only when some service may use it (`ebpf.context_propagation`). Which process does is in its
+//! entry of the list of observed processes, so connections of others are never touched.
+
+use vor_config::Propagation;
+
+use crate::config::ProbeConfig;
+use crate::tracers::{Hook, Object, Unit, lineage_sizes, object};
+
+/// The TCP option, written and read.
+pub const TCP: Unit = Unit {
+    name: "wire_tcp",
+    objects: &[Object {
+        door: None,
+        bytes: object!("wire_tcp"),
+        hooks: &[Hook::section("wire_connect"), Hook::cgroup("wire_option")],
+    }],
+    ring: None,
+    decode: crate::runtimes::silent,
+    sizes,
+    sweep: None,
+    judge: None,
+    code: None,
+};
+
+/// All of them.
+pub const ALL: &[&Unit] = &[&TCP];
+
+/// Those that it takes to write as `wanted`.
+pub(crate) fn units(wanted: Propagation) -> impl Iterator<Item = &'static Unit> {
+    [wanted.tcp.then_some(&TCP)].into_iter().flatten()
+}
+
+fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
+    let own = vec![
+        ("socket_conns", config.max_connections.max(1)),
+        ("socket_events", config.ring_size.bytes()),
+        ("vor_pairs", config.max_requests.max(1)),
+        ("vor_heard", config.max_requests.max(1)),
+    ];
+    [own, lineage_sizes(config)].concat()
+}
