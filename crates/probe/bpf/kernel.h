@@ -56,6 +56,7 @@ struct sock_common {
 
 struct sock {
     struct sock_common __sk_common;
+    struct socket *sk_socket;
     __u16 sk_type;
     __u16 sk_protocol;
 };
@@ -123,6 +124,7 @@ struct msghdr {
 /* Tasks and their files. */
 
 struct file {
+    unsigned int f_flags;
     void *private_data;
 };
 

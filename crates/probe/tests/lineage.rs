@@ -135,6 +135,8 @@ fn root_calls_belong_to_the_request_they_are_made_for() {
             headers(&mut observed);
             unix(&mut observed);
             several_at_once(&mut observed);
+            loose_threads(&mut observed);
+            kept_threads(&mut observed);
         }
     }
 }
@@ -274,4 +276,59 @@ fn several_at_once(observed: &mut Observed) {
     let one = observed.place(Side::Client, "/several/one");
     assert_eq!((one.trace, one.parent), (left.trace, Some(left.span)));
     assert_eq!(one.method, Some(ParentMethod::OnlyCandidate));
+}
+
+/// Reads one request from a socket that does not wait.
+fn read_loosely(listener: &TcpListener) -> TcpStream {
+    let mut stream = listener.accept().unwrap().0;
+    stream.set_nonblocking(true).unwrap();
+    let mut bytes = [0; 4096];
+    while !matches!(stream.read(&mut bytes), Ok(1..)) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+/// Threads that do not wait may work for each other: while two of them have a request, neither has its own.
+fn loose_threads(observed: &mut Observed) {
+    let down = serve(|_| ());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut clients: Vec<_> =
+        (0..2).map(|_| TcpStream::connect(listener.local_addr().unwrap()).unwrap()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.write_all(&get(&format!("/loose/{n}"), "")).unwrap();
+    }
+    let mut first = read_loosely(&listener);
+    thread::spawn(move || {
+        let mut second = read_loosely(&listener);
+        call(down, "/loose/two", "");
+        second.write_all(ANSWER).unwrap();
+    })
+    .join()
+    .unwrap();
+    call(down, "/loose/one", "");
+    first.write_all(ANSWER).unwrap();
+    let two = observed.place(Side::Client, "/loose/two");
+    assert_eq!((two.parent, two.method), (None, None));
+    let left = observed.place(Side::Server, "/loose/0");
+    let one = observed.place(Side::Client, "/loose/one");
+    assert_eq!((one.parent, one.method), (Some(left.span), Some(ParentMethod::OnlyCandidate)));
+}
+
+/// A thread that was created for a request calls once for it; whether it does so again, only its end would show.
+fn kept_threads(observed: &mut Observed) {
+    let down = serve(|_| ());
+    let front = serve(move |path| {
+        let path = path.to_owned();
+        let twice = move || ["1", "2"].map(|n| call(down, &format!("{path}/{n}"), ""));
+        thread::spawn(twice).join().unwrap();
+    });
+    // Some have ended in the tests before, some have outlived their request.
+    call(front, "/kept", "");
+    let served = observed.place(Side::Server, "/kept");
+    let first = observed.place(Side::Client, "/kept/1");
+    assert_eq!((first.parent, first.method), (Some(served.span), Some(ParentMethod::Ancestor)));
+    let second = observed.place(Side::Client, "/kept/2");
+    assert_eq!((second.parent, second.method), (None, None));
 }

@@ -15,6 +15,7 @@ use crate::ports;
 use crate::scenario::{Expected, Scenario};
 use crate::scene::{Actor, Scene};
 use crate::shop;
+use crate::truth;
 use crate::until::until;
 use crate::vor::Settings;
 use crate::web::{self, Talk};
@@ -132,6 +133,7 @@ fn nginx(scene: &mut Scene<'_>) -> Result<Expected> {
     pids.extend([second.pid, third.pid]);
     let ports = format!("{entry},{middle},{last}");
     scene.observe(&Settings::default().with("BEYLA_OPEN_PORT", ports), &pids)?;
+    truth::understood(scene, pids.len())?;
     let mut talk = Talk::to(entry)?;
     for n in 0..REQUESTS {
         let context = format!("TRACEPARENT: 00-{TRACE}-{SPAN}-01\r\n");

@@ -53,7 +53,7 @@ pub fn cell(
 }
 
 /// Waits until vor has looked into the code of so many processes.
-fn understood(scene: &mut Scene<'_>, processes: usize) -> Result<()> {
+pub fn understood(scene: &mut Scene<'_>, processes: usize) -> Result<()> {
     let limit = scene.limit();
     let vor = scene.vor()?;
     until("vor reads the programs' code", limit, || {

@@ -4,32 +4,14 @@
  * units of libraries) and by units of runtimes, which add what they see of their tasks.
  *
  * A request is named by its span id, and there as long as its answer is not complete. A task serves
- *   1. the request that it received, while there is exactly one; with several there is no telling which,
- *      unless its runtime says when a turn of its loop begins;
+ *   1. the request that it received, while there is exactly one; with several there is no telling which;
  *   2. otherwise the one it was given: by the task that created it, or with an item of work that it took.
- * A request that is over is served by nobody, so a link never outlives it. docs/lineage.md tells the whole story.
+ * A request that is over is served by nobody, so a link never outlives it. What a thread received or inherited may
+ * not be what it works for; conduct.h has what speaks for and against it. docs/lineage.md tells the whole story.
  */
 #pragma once
-#include <lib/task.h>
-#include <lib/trace.h>
-
-struct task_row {
-    __u64 since_ns; /* tells this task from a later one of the same name */
-    __u64 received; /* span ids of the requests it received that are not over, xor-ed: one alone is itself */
-    __u64 turn;     /* the latest of them, if it came in this turn */
-    __u64 given;    /* span id of the request it was given */
-    __u32 count;    /* of the requests in `received` */
-    __u8 method;    /* how it was given: PARENT_… */
-    __u8 several;   /* it once had several at a time */
-    __u8 turns;     /* its runtime tells its turns */
-    __u8 _pad;
-};
-
-struct request_row {
-    struct trace_context context;
-    struct task task; /* that received it */
-    __u64 task_since_ns;
-};
+#include <maps/conduct.h>
+#include <maps/tasks.h>
 
 #ifdef __bpf__
 /*
@@ -37,52 +19,76 @@ struct request_row {
  * before 6.2 take a key of a map from the stack only, hence the copies.
  */
 
-/* Rows go when the task or its process ends. */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 65536); /* ebpf.max_tasks */
-    __type(key, struct task);
-    __type(value, struct task_row);
-} vor_tasks SEC(".maps");
-
-/* Rows go when the answer is complete or the connection ends. */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 16384); /* ebpf.max_requests */
-    __type(key, __u64);
-    __type(value, struct request_row);
-} vor_requests SEC(".maps");
-
-/* The row of a task, made when it has none. */
-static __always_inline struct task_row *task_row(const struct task *task)
-{
-    struct task_row *row = bpf_map_lookup_elem(&vor_tasks, task);
-
-    if (row)
-        return row;
-    struct task_row fresh = { .since_ns = bpf_ktime_get_ns() };
-
-    bpf_map_update_elem(&vor_tasks, task, &fresh, BPF_NOEXIST);
-    row = bpf_map_lookup_elem(&vor_tasks, task);
-    if (!row)
-        count(COUNT_TASKS_FULL);
-    return row;
-}
-
-/* The span id of the request that a task serves and how it came to it, or 0. */
-static __always_inline __u64 served(const struct task_row *row, __u8 *method)
+/* The request that `task` received and has not answered, if that is certainly what it works for, or 0. */
+static __always_inline __u64 received(const struct task *task, const struct task_row *row, __u8 *method)
 {
     *method = row->several ? PARENT_ONLY_CANDIDATE : PARENT_TASK;
-    if (row->count == 1)
-        return row->received;
-    if (row->count) {
-        *method = PARENT_TASK;
-        return row->turns ? row->turn : 0;
+    if (row->count > 1)
+        return 0;
+    if (row->loose) {
+        struct conduct *of = conduct_of(task->pid);
+
+        if (!of)
+            return 0;
+        if (of->mixed || of->orderly < CONDUCT_PROVEN) {
+            *method = PARENT_ONLY_CANDIDATE;
+            return of->loose == 1 ? row->received : 0;
+        }
     }
-    *method = row->method;
-    return row->given;
+    return row->received;
+}
+
+/*
+ * Whether a thread may have gone on to something else than the request that its creator served: the first call of a
+ * thread is what it was created for, further ones only where threads are not kept.
+ */
+static __always_inline bool is_doubtful(const struct task *task, const struct task_row *row)
+{
+    if (row->method != PARENT_ANCESTOR || !row->called || task->kind != TASK_THREAD || task->id == task->pid)
+        return false;
+    struct conduct *of = conduct_of(task->pid);
+
+    return !of || of->outlived || of->ended < CONDUCT_PROVEN;
+}
+
+/* A thread that was created for request `span`, which is over, is still at work. */
+static __always_inline void outlives(const struct task *task, const struct task_row *row, __u64 span)
+{
+    if (row->count || !span || row->method != PARENT_ANCESTOR || task->kind != TASK_THREAD)
+        return;
+    struct conduct *of = conduct_made(task->pid);
+
+    if (of)
+        of->outlived = 1;
+}
+
+/* request_of; `calls`: the task makes a call. */
+static __always_inline int request_for(const struct task *task, struct trace_context *c, bool calls)
+{
+    struct task_row *row = bpf_map_lookup_elem(&vor_tasks, task);
+    struct request_row *request;
+    __u64 span;
+    __u8 method;
+
+    if (!row)
+        return 0;
+    if (row->count) {
+        span = received(task, row, &method);
+    } else {
+        span = is_doubtful(task, row) ? 0 : row->given;
+        method = row->method;
+    }
+    request = bpf_map_lookup_elem(&vor_requests, &span);
+    if (calls) {
+        row->called = 1;
+        if (!request)
+            outlives(task, row, span);
+    }
+    if (!request)
+        return 0;
+    *c = request->context;
+    c->method = method;
+    return 1;
 }
 
 /*
@@ -91,28 +97,28 @@ static __always_inline __u64 served(const struct task_row *row, __u8 *method)
  */
 __noinline int request_of(const struct task *task, struct trace_context *c)
 {
-    struct request_row *request;
-    struct task_row *row;
-    __u64 span;
-    __u8 method;
-
     if (!task || !c)
         return 0;
     struct task key = *task;
 
-    row = bpf_map_lookup_elem(&vor_tasks, &key);
-    if (!row)
-        return 0;
-    span = served(row, &method);
-    if (!span || !(request = bpf_map_lookup_elem(&vor_requests, &span)))
-        return 0;
-    *c = request->context;
-    c->method = method;
-    return 1;
+    return request_for(&key, c, false);
 }
 
-/* `task` has received a request, whose place in its trace is `c`. It serves it until request_end. */
-__noinline int request_begin(const struct task *task, const struct trace_context *c)
+/* The same, for a call that `task` makes now. */
+__noinline int request_called(const struct task *task, struct trace_context *c)
+{
+    if (!task || !c)
+        return 0;
+    struct task key = *task;
+
+    return request_for(&key, c, true);
+}
+
+/*
+ * `task` has received a request, whose place in its trace is `c`. It serves it until request_end. `loose`: it is a
+ * thread, and has read it from a socket that does not wait.
+ */
+__noinline int request_begin(const struct task *task, const struct trace_context *c, bool loose)
 {
     if (!task || !c)
         return 0;
@@ -122,15 +128,28 @@ __noinline int request_begin(const struct task *task, const struct trace_context
     if (!row)
         return 0;
     request.task_since_ns = row->since_ns;
+    if (loose)
+        request.conduct_since_ns = conduct_begin(request.task.pid, row->count);
     if (bpf_map_update_elem(&vor_requests, &request.context.span, &request, BPF_ANY)) {
         count(COUNT_REQUESTS_FULL);
+        conduct_end(request.task.pid, request.conduct_since_ns, false);
         return 0;
     }
-    row->turn = c->span;
+    row->loose = loose;
+    row->called = 0;
     __sync_fetch_and_xor(&row->received, c->span);
     if (__sync_fetch_and_add(&row->count, 1))
         row->several = 1;
     return 1;
+}
+
+/* Another thread than the one that received it begins to answer a request of process `pid`. */
+static __always_inline void request_moved(__u32 pid)
+{
+    struct conduct *of = conduct_of(pid);
+
+    if (of)
+        of->mixed = 1;
 }
 
 /* What has been learnt since of the place of a request in its trace. */
@@ -152,12 +171,16 @@ __noinline int request_end(__u64 span)
     if (!request)
         return 0;
     struct task task = request->task;
-    __u64 since_ns = request->task_since_ns;
+    __u64 since_ns = request->task_since_ns, conduct_since_ns = request->conduct_since_ns;
 
     if (bpf_map_delete_elem(&vor_requests, &span))
         return 0; /* another did it at this moment */
     row = bpf_map_lookup_elem(&vor_tasks, &task);
-    if (!row || row->since_ns != since_ns)
+    if (row && row->since_ns != since_ns)
+        row = NULL;
+    if (conduct_since_ns)
+        conduct_end(task.pid, conduct_since_ns, row && row->called);
+    if (!row)
         return 0;
     __sync_fetch_and_xor(&row->received, span);
     __sync_fetch_and_add(&row->count, -1);
@@ -173,6 +196,7 @@ static __always_inline void task_given(const struct task *task, __u64 span, __u8
         return;
     row->given = span;
     row->method = method;
+    row->called = 0;
 }
 
 /* `by` has created `task`, which serves what `by` serves at this moment. */
@@ -198,14 +222,20 @@ static __always_inline void task_ended(const struct task *task)
     bpf_map_delete_elem(&vor_tasks, task);
 }
 
-/* The loop that `task` runs begins a turn: what it received before has nothing to do with what it does now. */
-static __always_inline void task_turned(const struct task *task)
+/* The current thread ends; `last`: and with it its process. */
+static __always_inline void thread_ended(bool last)
 {
-    struct task_row *row = task_row(task);
+    struct task task = thread_task();
+    struct task_row *row = bpf_map_lookup_elem(&vor_tasks, &task);
 
-    if (!row)
-        return;
-    row->turns = 1;
-    row->turn = 0;
+    if (last) {
+        bpf_map_delete_elem(&vor_conduct, &task.pid);
+    } else if (row && row->method == PARENT_ANCESTOR && row->called) {
+        struct conduct *of = conduct_made(task.pid);
+
+        if (of && of->ended < CONDUCT_PROVEN)
+            of->ended++;
+    }
+    task_ended(&task);
 }
 #endif

@@ -31,7 +31,11 @@ pub const ALL: &[&Unit] = &[
 /// makes them.
 #[must_use]
 pub fn lineage_sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
-    vec![("vor_tasks", config.max_tasks.max(1)), ("vor_requests", config.max_requests.max(1))]
+    vec![
+        ("vor_tasks", config.max_tasks.max(1)),
+        ("vor_conduct", config.max_tasks.max(1)),
+        ("vor_requests", config.max_requests.max(1)),
+    ]
 }
 
 /// Entries of the maps of `bpf/maps/lineage.h` and `bpf/maps/items.h`.

@@ -47,7 +47,7 @@ static __always_inline void go_serve(struct go_call *call, const struct admitted
     struct task task = current_task(who);
 
     trace_begin(&call->place);
-    call->serves = request_begin(&task, &call->place);
+    call->serves = request_begin(&task, &call->place, false);
 }
 
 /* The place of a call that the current goroutine makes. */

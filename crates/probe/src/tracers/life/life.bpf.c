@@ -6,6 +6,7 @@
  * Out    life_events   one life_record per event
  * State  vor_admit     a child of an observed process is observed from its first instruction
  *        vor_tasks     what a new thread or process of an observed one serves
+ *        vor_conduct   whether threads that were created for a request end with it
  * Needs  kernel BTF, ring buffer (5.8), task storage in tracing programs (5.13)
  * Cost   one record per process event; one look into task storage per thread; one comparison per change of a
  *        TCP state
@@ -107,11 +108,8 @@ int BPF_PROG(life_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(life_exit, struct task_struct *task)
 {
-    if (bpf_task_storage_get(&vor_admit, task->group_leader, NULL, 0)) {
-        struct task thread = { .id = task->pid, .pid = task->tgid, .kind = TASK_THREAD };
-
-        task_ended(&thread);
-    }
+    if (bpf_task_storage_get(&vor_admit, task->group_leader, NULL, 0))
+        thread_ended(!task->signal->live.counter);
     /* Counted down before this hook (do_exit); the last threads may end at once and both see none left. */
     if (task->signal->live.counter)
         return 0;

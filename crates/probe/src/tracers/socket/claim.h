@@ -54,7 +54,7 @@ static __always_inline bool conn_serve(struct sock *sk, struct admitted *who, st
         /* It may have been read by another task. */
         if (c->served)
             request_end(place->span);
-        c->served = request_begin(&task, place);
+        c->served = request_begin(&task, place, false);
     }
     conn_unlock(c);
     return open;

@@ -8,7 +8,6 @@
 #include "pair.h"
 
 #define TCP_FIN_WAIT1 4
-#define TCP_CLOSE 7
 #define TCP_LAST_ACK 9
 
 /* This end closes or shuts down: an exchange ends, but for a client that may only have finished asking. */
@@ -156,12 +155,14 @@ SEC("syscall")
 int socket_sweep(struct socket_sweeping *how)
 {
     struct sweep s = { .now_ns = bpf_ktime_get_ns(), .how = how };
+    __u32 retired = how->retired;
 
     how->open = 0;
     bpf_for_each_map_elem(&socket_conns, sweep_one, &s, 0);
-    if (how->retired) {
+    if (retired) {
         bpf_for_each_map_elem(&vor_requests, forget_request, &s, 0);
         bpf_for_each_map_elem(&vor_tasks, forget_task, &s, 0);
+        bpf_map_delete_elem(&vor_conduct, &retired);
     }
     return 0;
 }

@@ -27,7 +27,7 @@ static __always_inline bool pair_name(struct pair_key *key, const struct socket_
 /* The place of a call that `task` makes. */
 static __always_inline void place_for(struct trace_context *place, const struct task *task)
 {
-    if (request_of(task, place))
+    if (request_called(task, place))
         trace_descend(place);
     else
         trace_begin(place);

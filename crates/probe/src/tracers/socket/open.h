@@ -11,6 +11,7 @@
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
+#define TCP_CLOSE 7
 
 static __always_inline void read_addresses(struct socket_record *r, struct sock *sk, __u16 family)
 {
@@ -88,6 +89,9 @@ static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direc
     } else if ((family != AF_INET && family != AF_INET6) || (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)) {
         return NULL;
     }
+    /* Reset while it was written to: its end was told, and its memory may soon be another connection. */
+    if (family != AF_UNIX && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+        return NULL;
     struct socket_conn *c = bpf_map_lookup_elem(&socket_blank, &zero);
 
     if (!c)

@@ -123,6 +123,7 @@ static __always_inline void answered(struct socket_conn *c, struct admitted *who
         r->response_at = r->request_at + r->request_cap;
         r->response_start_ns = now;
         c->state = ANSWERING;
+        place_answer(c, who);
     }
     __u32 at = r->response_at + r->response_cap;
     __u32 limit = r->response_at + SOCKET_RESPONSE_MAX;

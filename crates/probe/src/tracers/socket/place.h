@@ -12,6 +12,7 @@
 #include "next.h"
 
 #define TCP_ESTABLISHED 1
+#define O_NONBLOCK 04000
 
 /* The place of a call that the current task makes, `before` bytes of which have left. */
 static __always_inline void place_call(struct socket_conn *c, const struct admitted *who, struct sock *sk, __u64 before)
@@ -86,14 +87,28 @@ static __always_inline bool is_request(const struct socket_conn *c)
     return c->http || c->opened == OPENED_THERE;
 }
 
+/* Whether the program wants to be told when there is nothing to read, rather than to wait. */
+static __always_inline bool does_not_wait(__u64 sk)
+{
+    return BPF_CORE_READ((struct sock *)sk, sk_socket, file, f_flags) & O_NONBLOCK;
+}
+
 /* The current task has received the request of the open exchange. */
 static __noinline int place_request(struct socket_conn *c, struct admitted *who)
 {
     struct task task = current_task(who);
 
     if (is_request(c))
-        c->served = request_begin(&task, &c->record.place);
+        c->served =
+            request_begin(&task, &c->record.place, task.kind == TASK_THREAD && does_not_wait(c->record.socket));
     return 0;
+}
+
+/* The current thread begins to answer the request of the open exchange. */
+static __always_inline void place_answer(const struct socket_conn *c, const struct admitted *who)
+{
+    if (c->served && who->runs == RUNS_THREADS && c->record.tid != (__u32)bpf_get_current_pid_tgid())
+        request_moved(c->record.pid);
 }
 
 /* One step of the search through the request's head; an enum http1_end. */
