@@ -192,6 +192,32 @@ fn garbage_is_said_and_harms_nothing() {
 }
 
 #[test]
+fn an_object_that_cannot_be_read_is_counted_and_the_rest_of_its_list_is_kept() {
+    let mut world = World::new();
+    // Else pods are listed to find the node, too.
+    world.config.node_name = Some("n1".into());
+    let list = json!({
+        "kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
+        "items": [
+            {"metadata": {"name": 5, "uid": "odd"}},
+            pod("web", &json!({"uid": "u1"})),
+            null,
+            {"metadata": {"name": "text", "uid": "u2"}, "status": {"podIPs": "10.0.0.1"}},
+            {"metadata": {"name": "nobody"}},
+            pod("cart", &json!({"uid": "u3"})),
+        ],
+    });
+    world.wrong("pods", "list", Some(1), Wrong::Garbage { text: list.to_string() });
+    // What the list does not have is not told later either.
+    world.wrong("pods", "watch", None, Wrong::Stall { after: 0 });
+    let agent = world.agent();
+    until("the list was read", || agent.store.is_synced(Kind::Pod));
+    assert!(agent.knows("web") && agent.knows("cart"));
+    assert_eq!(agent.store.all(Kind::Pod).len(), 2);
+    assert_eq!(agent.board.counter("kube", "lost.unreadable").get(), 4);
+}
+
+#[test]
 fn garbage_in_a_watch_is_passed_over() {
     let world = World::new();
     world.put(pod("web", &json!({})));

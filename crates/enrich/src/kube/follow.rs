@@ -2,12 +2,12 @@
 //! The thread that follows the cluster: one task per kind of objects, and one that tidies.
 
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kube::api::Api;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -177,9 +177,9 @@ impl Follower {
     where
         K: Resource<DynamicType = ()> + Keep + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let api = Api::<K>::all(self.client.clone());
         let (store, condition) = (Arc::clone(&self.store), Arc::clone(&self.condition));
-        let watch = Watch { api, kind, fields, store, condition };
+        let client = self.client.clone();
+        let watch = Watch::<K> { client, kind, seen: PhantomData, fields, store, condition };
         tasks.spawn(watch.run(Pause::new(self.config.reconnect_initial_interval.get())));
     }
 

@@ -41,8 +41,11 @@ pub(super) struct Seen<K, S, T> {
 pub(super) type SeenPod = Seen<core::Pod, PodSpec, PodStatus>;
 pub(super) type SeenService = Seen<core::Service, ServiceSpec, ServiceStatus>;
 pub(super) type SeenNode = Seen<core::Node, NodeSpec, NodeStatus>;
-/// Of jobs only the metadata is asked for.
-pub(super) type SeenJob = kube::core::PartialObjectMeta<batch::Job>;
+pub(super) type SeenJob = Seen<batch::Job, Unread, Unread>;
+
+/// A part that is not asked for.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Unread {}
 
 impl<K, S, T> kube::Resource for Seen<K, S, T>
 where
@@ -204,6 +207,9 @@ pub(super) struct NodeInfo {
 
 /// What can be kept of an object on the wire.
 pub(super) trait Keep {
+    /// Whether its metadata is all that is asked for.
+    const METADATA_ONLY: bool = false;
+
     /// Its compact form. None when it has no identity.
     fn keep(&self, store: &Store) -> Option<Object>;
 }
@@ -254,6 +260,8 @@ impl Keep for SeenNode {
 }
 
 impl Keep for SeenJob {
+    const METADATA_ONLY: bool = true;
+
     fn keep(&self, store: &Store) -> Option<Object> {
         let mut meta = meta(&self.metadata, store)?;
         (meta.labels, meta.annotations) = (Labels::default(), Labels::default());

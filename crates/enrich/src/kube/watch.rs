@@ -4,14 +4,18 @@
 
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kube::api::{Api, ListParams, WatchEvent, WatchParams};
-use kube::{Error, Resource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use kube::api::{ListParams, Request, WatchEvent, WatchParams};
+use kube::{Client, Error, Resource};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::condition::Condition;
@@ -57,12 +61,23 @@ impl Pause {
 
 /// Follows the objects of one kind.
 pub(super) struct Watch<K> {
-    pub(super) api: Api<K>,
+    pub(super) client: Client,
     pub(super) kind: Kind,
+    /// As what objects are read.
+    pub(super) seen: PhantomData<fn() -> K>,
     /// Selects by fields, empty for all.
     pub(super) fields: String,
     pub(super) store: Arc<Store>,
     pub(super) condition: Arc<Condition>,
+}
+
+/// A page of a list. Its objects are read one by one, so that one that cannot be read is lost alone, and no more than
+/// one is held as it was told.
+#[derive(Deserialize)]
+struct Page<'a> {
+    metadata: ListMeta,
+    #[serde(borrow)]
+    items: Option<Vec<&'a RawValue>>,
 }
 
 /// Why a list or a watch ended.
@@ -77,7 +92,7 @@ enum End {
 
 impl<K> Watch<K>
 where
-    K: Resource + Keep + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource<DynamicType = ()> + Keep + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     /// Never ends.
     pub(super) async fn run(self, mut pause: Pause) {
@@ -105,9 +120,16 @@ where
         let mut params = ListParams::default().fields(&self.fields).limit(PAGE);
         let mut alive = HashSet::new();
         loop {
-            let page = self.api.list(&params).await?;
-            for seen in &page.items {
-                alive.extend(self.put(seen));
+            let ask = self.ask();
+            let asked =
+                if K::METADATA_ONLY { ask.list_metadata(&params) } else { ask.list(&params) };
+            let text = self.client.request_text(asked.map_err(Error::BuildRequest)?).await?;
+            let page: Page<'_> = serde_json::from_str(&text).map_err(Error::SerdeError)?;
+            for item in page.items.into_iter().flatten() {
+                match serde_json::from_str::<K>(item.get()) {
+                    Ok(seen) => alive.extend(self.put(&seen)),
+                    Err(error) => self.condition.unreadable(self.kind, &error),
+                }
             }
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
@@ -115,6 +137,10 @@ where
                 return Ok(page.metadata.resource_version.unwrap_or_default());
             }
         }
+    }
+
+    fn ask(&self) -> Request {
+        Request::new(K::url_path(&(), None))
     }
 
     /// Takes changes until the server has forgotten the version.
@@ -147,7 +173,17 @@ where
 
     async fn watch(&self, version: &mut String) -> End {
         let params = WatchParams::default().fields(&self.fields).timeout(WATCH_SECONDS);
-        let stream = match timeout(LIST, self.api.watch(&params, version)).await {
+        let ask = self.ask();
+        let asked = if K::METADATA_ONLY {
+            ask.watch_metadata(&params, version)
+        } else {
+            ask.watch(&params, version)
+        };
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(error) => return End::Failed(error.to_string()),
+        };
+        let stream = match timeout(LIST, self.client.request_events::<K>(asked)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(Error::Api(status))) if status.code == 410 => return End::Expired,
             Ok(Err(error)) => return End::Failed(reason(&error)),
