@@ -12,12 +12,13 @@ use tracing::level_filters::LevelFilter;
 use vor_config::{ConfigError, Duration, Loaded, PortSet, Sources};
 use vor_discover::{DiscoveryConfig, Glob, Regexp, ResourceAttributes};
 use vor_enrich::container::ContainersConfig;
-use vor_enrich::kube::{KubernetesConfig, cache::KubeCacheConfig};
+use vor_enrich::kube::{KubernetesConfig, METRIC_LABELS, cache::KubeCacheConfig};
 use vor_export::{
     otlp::{OtlpConfig, OtlpMetricsConfig, OtlpTracesConfig},
     print::TracePrinter,
     prometheus::{InternalMetricsConfig, PrometheusConfig},
 };
+use vor_model::Key;
 use vor_pipeline::stages::FilterRules;
 use vor_pipeline::{MetricsConfig, Select, SpansConfig};
 use vor_probe::ProbeConfig;
@@ -125,6 +126,10 @@ pub(crate) struct AttributesConfig {
     /// [metrics.md](metrics.md) lists.
     #[config(default = {})]
     pub select: Select,
+    /// Further attributes of services that become labels of their metrics on the page for Prometheus, in the one group that
+    /// there is: `{k8s_app_meta: [k8s.app.version]}`. OTLP has all of them as resource attributes.
+    #[config(default = {})]
+    pub extra_group_attributes: ExtraAttributes,
     /// How instances of services are told apart.
     #[config(nested)]
     pub instance_id: InstanceIdConfig,
@@ -134,6 +139,28 @@ pub(crate) struct AttributesConfig {
     /// Names from container engines.
     #[config(nested)]
     pub containers: ContainersConfig,
+}
+
+/// Attributes by group.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ExtraAttributes {
+    k8s_app_meta: Vec<String>,
+}
+
+impl AttributesConfig {
+    /// Attributes of services that stand beside the labels of their metrics; `cluster`: one is followed.
+    pub(crate) fn beside_labels(&self, cluster: bool) -> Vec<Key> {
+        let of_cluster = METRIC_LABELS.iter().filter(|_| cluster).cloned();
+        let extra = self.extra_group_attributes.k8s_app_meta.iter().cloned().map(Key::from);
+        let mut keys: Vec<Key> = of_cluster.collect();
+        for key in extra {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
 }
 
 /// How instances of services are told apart (`attributes.instance_id`).

@@ -96,15 +96,16 @@ impl Agent {
             return Err(NothingToObserve.into());
         }
         let settings = settings(config, output);
+        let board = Board::new();
+        let cluster = Follow::start(&config.attributes.kubernetes, Scope::ThisNode, &board)?;
         let meter_config = settings.meter(MeterConfig {
             max_series: config.metrics.max_series,
             select: config.attributes.select.clone(),
             shown: config.network.shown(),
+            resource: config.attributes.beside_labels(cluster.is_some()),
             host: network::host(config),
             ..MeterConfig::default()
         });
-        let board = Board::new();
-        let cluster = Follow::start(&config.attributes.kubernetes, Scope::ThisNode, &board)?;
         let engines = Engines::start(&config.attributes.containers, &board);
         let shared = Shared {
             groups: meter_config.groups.clone(),

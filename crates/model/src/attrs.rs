@@ -50,6 +50,8 @@ pub enum Value {
     Float(f64),
     /// Yes or no.
     Bool(bool),
+    /// Several texts.
+    List(Arc<[Arc<str>]>),
 }
 
 impl Value {
@@ -59,7 +61,7 @@ impl Value {
         match self {
             Self::Word(text) => Some(text),
             Self::Str(text) => Some(text),
-            Self::Int(_) | Self::Float(_) | Self::Bool(_) => None,
+            Self::Int(_) | Self::Float(_) | Self::Bool(_) | Self::List(_) => None,
         }
     }
 
@@ -68,7 +70,7 @@ impl Value {
     pub const fn as_int(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),
-            Self::Word(_) | Self::Str(_) | Self::Float(_) | Self::Bool(_) => None,
+            Self::Word(_) | Self::Str(_) | Self::Float(_) | Self::Bool(_) | Self::List(_) => None,
         }
     }
 }
@@ -81,6 +83,8 @@ impl fmt::Display for Value {
             Self::Int(number) => number.fmt(f),
             Self::Float(number) => number.fmt(f),
             Self::Bool(yes) => yes.fmt(f),
+            // As OpenTelemetry has it where an attribute can only be text.
+            Self::List(texts) => f.debug_list().entries(texts.iter()).finish(),
         }
     }
 }
@@ -98,6 +102,11 @@ impl From<String> for Value {
 impl From<Arc<str>> for Value {
     fn from(text: Arc<str>) -> Self {
         Self::Str(text)
+    }
+}
+impl From<Vec<Arc<str>>> for Value {
+    fn from(texts: Vec<Arc<str>>) -> Self {
+        Self::List(texts.into())
     }
 }
 impl From<i64> for Value {

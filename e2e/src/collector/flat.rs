@@ -165,6 +165,10 @@ fn text(value: Option<AnyValue>) -> String {
         Some(Value::IntValue(number)) => number.to_string(),
         Some(Value::DoubleValue(number)) => number.to_string(),
         Some(Value::BoolValue(truth)) => truth.to_string(),
+        Some(Value::ArrayValue(list)) => {
+            let texts: Vec<_> = list.values.into_iter().map(|value| text(Some(value))).collect();
+            format!("{texts:?}")
+        }
         Some(other) => format!("{other:?}"),
         None => String::new(),
     }

@@ -145,7 +145,7 @@ fn check(span: &Span, container: &str) -> Result<()> {
         ("k8s.cluster.name", "test-cluster"),
         ("container.id", container),
         ("container.image.name", "registry:5000/shop/cart"),
-        ("container.image.tags", "1.2"),
+        ("container.image.tags", "[\"1.2\"]"),
         ("host.id", "machine-1"),
         ("host.name", "node-1"),
         ("team", "blue"),
@@ -169,7 +169,15 @@ fn attributes(scene: &mut Scene<'_>) -> Result<Expected> {
         check(&span, &stage.container)?;
     }
     let page = scene.page()?;
-    ensure!(page.contains("service_name=\"cart\""), "Prometheus has another name");
+    for label in [
+        "service_name=\"cart\"",
+        "k8s_pod_name=\"cart-6d5f-x7k2p\"",
+        "k8s_deployment_name=\"cart\"",
+        "k8s_cluster_name=\"test-cluster\"",
+    ] {
+        let mut samples = page.lines().filter(|line| line.starts_with("http_server_request_"));
+        ensure!(samples.any(|sample| sample.contains(label)), "Prometheus has no {label}");
+    }
     Ok(Expected::server(3))
 }
 

@@ -125,7 +125,7 @@ mod tests {
                 "container.name=shop-cart-1",
                 "container.id=c1",
                 "container.image.name=shop/cart",
-                "container.image.tags=1.2"
+                "container.image.tags=[\"1.2\"]"
             ]
         );
     }

@@ -17,7 +17,7 @@ pub(crate) fn describe(attrs: &mut Attrs, id: &Arc<str>, image: &str) {
         attrs.set(IMAGE_NAME, name.to_owned());
     }
     if let Some(tag) = tag(image) {
-        attrs.set(IMAGE_TAGS, tag.to_owned());
+        attrs.set(IMAGE_TAGS, vec![Arc::from(tag)]);
     }
 }
 

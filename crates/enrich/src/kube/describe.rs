@@ -27,6 +27,25 @@ const HOST_ID: Key = Key::new("host.id");
 const SERVICE_VERSION: Key = Key::new("service.version");
 const INSTANCE: Key = Key::new("service.instance.id");
 
+/// What Prometheus is told of a pod with each metric of its services, as it has no resources.
+pub static METRIC_LABELS: [Key; 15] = [
+    NAMESPACE_NAME,
+    POD_NAME,
+    CONTAINER_NAME,
+    Key::new("k8s.deployment.name"),
+    Key::new("k8s.replicaset.name"),
+    Key::new("k8s.daemonset.name"),
+    Key::new("k8s.statefulset.name"),
+    Key::new("k8s.cronjob.name"),
+    Key::new("k8s.job.name"),
+    NODE_NAME,
+    POD_UID,
+    POD_START,
+    CLUSTER_NAME,
+    OWNER_NAME,
+    OWNER_KIND,
+];
+
 /// Digits at the end of the name of a cron job's job: the minute it was scheduled for, since 1970.
 const MINUTE_DIGITS: usize = 8;
 

@@ -21,6 +21,7 @@ mod words;
 
 pub use config::{Enable, Informer, KubernetesConfig, SourceLabelsConfig};
 pub use connect::ConnectError;
+pub use describe::METRIC_LABELS;
 pub use follow::{Follow, Scope};
 pub use object::{Container, Job, Kind, Meta, Node, Object, ObjectId, Owner, Pod, Service};
 pub use rules::Rules;

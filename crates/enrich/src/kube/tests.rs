@@ -105,7 +105,7 @@ fn a_container_is_told_with_its_pod_its_owners_and_its_image() {
         [
             "container.id=c1",
             "container.image.name=shop/cart",
-            "container.image.tags=1.2",
+            "container.image.tags=[\"1.2\"]",
             "host.id=m1",
             "k8s.cluster.name=test",
             "k8s.container.name=main",

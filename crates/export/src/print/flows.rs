@@ -98,6 +98,10 @@ impl Serialize for Object<'_> {
                 Value::Int(number) => map.serialize_entry(key.as_str(), &number)?,
                 Value::Float(number) => map.serialize_entry(key.as_str(), &number)?,
                 Value::Bool(yes) => map.serialize_entry(key.as_str(), &yes)?,
+                Value::List(texts) => {
+                    let texts: Vec<_> = texts.iter().map(|text| &**text).collect();
+                    map.serialize_entry(key.as_str(), &texts)?;
+                }
             }
         }
         map.end()

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use vor_model::{self as model, Exemplar, Histogram, Instrument, Mono, Point, Service, Value};
+use vor_model::{
+    self as model, Attrs, Exemplar, Histogram, Instrument, Key, Mono, Point, Service, Value,
+};
 use vor_pipeline::FamilyPoints;
 
 /// Metrics that share a name.
@@ -59,13 +61,20 @@ const SERVICE_LABELS: [&str; 4] = ["service_name", "service_namespace", "instanc
 
 /// A family of the meter as a family of Prometheus.
 pub(super) fn measured(from: FamilyPoints) -> Family {
-    let FamilyPoints { family, name, labels: keys, bounds, points } = from;
+    let FamilyPoints { family, name, labels: keys, resource, bounds, points } = from;
     let (suffix, unit) = match family.unit {
         "s" => ("_seconds", "seconds"),
         "By" => ("_bytes", "bytes"),
         _ => ("", ""),
     };
     let of_services = family.group.is_of_services();
+    // No metric has a label twice.
+    let is_told = |word: &String| {
+        SERVICE_LABELS.contains(&word.as_str())
+            || keys.iter().any(|key| self::word(key.as_str()) == *word)
+    };
+    let beside = resource.iter().map(|key| (key, word(key.as_str())));
+    let beside: Vec<_> = beside.filter(|(_, word)| !is_told(word)).collect();
     let labels = SERVICE_LABELS.iter().filter(|_| of_services).map(|name| (*name).to_owned());
     Family {
         name: word(&name) + suffix,
@@ -74,17 +83,22 @@ pub(super) fn measured(from: FamilyPoints) -> Family {
             Instrument::Sum => Kind::Counter,
             Instrument::Histogram(_) => Kind::Histogram { bounds, unit },
         },
-        labels: labels.chain(keys.iter().map(|key| word(key.as_str()))).collect(),
+        labels: labels
+            .chain(beside.iter().map(|(_, word)| word.clone()))
+            .chain(keys.iter().map(|key| word(key.as_str())))
+            .collect(),
         metrics: points
             .into_iter()
             .map(|point| {
                 let Point { service, labels, since, number, exemplars } = point;
                 let of_service = of_services.then(|| service_labels(&service));
-                let own = keys.iter().map(|key| labels.get(key).map_or_else(String::new, text));
+                let of_service = of_service.into_iter().flatten();
+                let resource = beside.iter().map(|(key, _)| value(&service.attrs, key));
+                let own = keys.iter().map(|key| value(&labels, key));
                 // The overflow series has one label, which is none of the family's.
                 let overflows = labels.iter().any(|(key, _)| word(key.as_str()) == OVERFLOW.0);
                 Metric {
-                    labels: of_service.into_iter().flatten().chain(own).collect(),
+                    labels: of_service.chain(resource).chain(own).collect(),
                     mark: overflows.then_some(OVERFLOW),
                     number: match number {
                         model::Number::Sum(sum) => Number::Single(exact(sum)),
@@ -162,6 +176,11 @@ fn service_labels(service: &Service) -> [String; 4] {
 )]
 pub(super) fn exact(count: u64) -> f64 {
     count as f64
+}
+
+/// What `attrs` say of `key`; empty when that is nothing.
+fn value(attrs: &Attrs, key: &Key) -> String {
+    attrs.get(key).map_or_else(String::new, text)
 }
 
 fn text(value: &Value) -> String {

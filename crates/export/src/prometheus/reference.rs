@@ -34,7 +34,11 @@ in OpenMetrics, protobuf and OTLP.
 
 const LABELS: &str = "
 In Prometheus every series also has the labels `service_name`, `service_namespace`, `instance` and `job`; in OTLP these
-are the attributes `service.*` of the resource. A series beyond `metrics.max_series` is counted in one with the label
+are the attributes `service.*` of the resource. Where Kubernetes is followed, Prometheus has these beside them, empty
+where they do not apply: `k8s_namespace_name`, `k8s_pod_name`, `k8s_container_name`, `k8s_deployment_name`,
+`k8s_replicaset_name`, `k8s_daemonset_name`, `k8s_statefulset_name`, `k8s_cronjob_name`, `k8s_job_name`, `k8s_node_name`,
+`k8s_pod_uid`, `k8s_pod_start_time`, `k8s_cluster_name`, `k8s_owner_name`, `k8s_kind`; `attributes.select` leaves out those
+that nobody needs. A series beyond `metrics.max_series` is counted in one with the label
 `otel_metric_overflow=\"true\"` (OTLP: `otel.metric.overflow`) per service.
 
 Beside them Prometheus gets, for the services it has series of:
@@ -218,6 +222,7 @@ fn row(of: &'static model::Family, feature: Option<&str>) -> String {
         family: of,
         name: name.as_str().into(),
         labels: of.labels.into(),
+        resource: Arc::default(),
         bounds: Arc::default(),
         points: Vec::new(),
     });

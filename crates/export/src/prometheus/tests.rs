@@ -8,7 +8,7 @@ use std::time::Duration;
 use confique::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use vor_model::Mono;
+use vor_model::{Key, Mono};
 use vor_pipeline::{MeterConfig, Outlet};
 
 use super::text::Dialect;
@@ -53,6 +53,30 @@ fn the_text_format_is_what_prometheus_reads() {
     let page = text::encode(&shown(), Dialect::Prometheus, &clock());
     golden("prometheus/golden/page.prom", &neutral(&page));
     check(&page);
+}
+
+#[test]
+fn attributes_of_a_service_stand_beside_the_labels_of_its_metrics_once() {
+    let resource =
+        ["host.name", "no.such", "instance", "http.route"].map(|key| Key::from(key.to_owned()));
+    let config = MeterConfig { resource: resource.into(), ..MeterConfig::default() };
+    let meter = Meter::new(config, &Board::new());
+    meter.record(&[answered(Duration::from_micros(2_870), 12)], Mono(2_000_000_000));
+    let points = meter.snapshot(Mono(3_000_000_000), &|_, _| true);
+    let page: Vec<_> = points.into_iter().map(families::measured).collect();
+    let host = answered(Duration::ZERO, 0).service.attrs.get(&Key::new("host.name")).cloned();
+    for family in &page {
+        let mut once = family.labels.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), family.labels.len(), "{:?}", family.labels);
+        let value = |name: &str| {
+            let at = family.labels.iter().position(|label| label == name)?;
+            family.metrics.first().map(|metric| metric.labels[at].clone())
+        };
+        assert_eq!(value("host_name"), host.as_ref().map(ToString::to_string));
+        assert_eq!(value("no_such").as_deref(), Some(""));
+    }
 }
 
 #[test]

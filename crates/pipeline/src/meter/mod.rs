@@ -84,6 +84,8 @@ pub struct MeterConfig {
     pub select: Select,
     /// Optional attributes that become labels without being asked for.
     pub shown: Vec<Key>,
+    /// Attributes of services that stand beside the labels of their metrics, where there are no resources.
+    pub resource: Vec<Key>,
     /// Whose the series are that belong to no service.
     pub host: Arc<Service>,
 }
@@ -99,6 +101,7 @@ impl Default for MeterConfig {
             prefix: Prefix::default(),
             select: Select::default(),
             shown: Vec::new(),
+            resource: Vec::new(),
             host: Arc::new(Service {
                 name: "host".into(),
                 namespace: "".into(),
@@ -144,6 +147,8 @@ pub struct FamilyPoints {
     pub name: Arc<str>,
     /// Its labels; may be configured, so not always the family's own.
     pub labels: Arc<[Key]>,
+    /// Attributes of the points' services that stand beside the labels, where there are no resources.
+    pub resource: Arc<[Key]>,
     /// Upper bounds of the explicit buckets of every point here; may be configured too. None for sums.
     pub bounds: Arc<[f64]>,
     /// One per series, in no particular order.
@@ -208,6 +213,7 @@ impl Meter {
             family: series.family,
             name: Arc::clone(&series.name),
             labels: Arc::clone(&series.labels),
+            resource: Arc::clone(&series.resource),
             bounds: Arc::clone(&series.bounds),
             points: series.points(wanted),
         });

@@ -62,6 +62,26 @@ impl Select {
         prefix: Prefix,
         shown: &[Key],
     ) -> Vec<Key> {
+        let own = family.labels.iter().map(|key| (key, true));
+        let optional = family.optional.iter().filter(|key| !family.labels.contains(key));
+        let optional = optional.map(|key| (key, shown.contains(key)));
+        let chosen = self.choose(family, name, own.chain(optional));
+        chosen.into_iter().map(|key| prefix.key(key)).collect()
+    }
+
+    /// Those of `keys`, attributes of a service, that are shown with each series of `family`.
+    pub(super) fn resource(&self, family: &Family, name: &str, keys: &[Key]) -> Vec<Key> {
+        let keys = keys.iter().filter(|_| family.group.is_of_services());
+        self.choose(family, name, keys.map(|key| (key, true))).into_iter().cloned().collect()
+    }
+
+    /// Which of `keys` the rules for `family` show; each comes with whether it is shown without a rule.
+    fn choose<'k>(
+        &self,
+        family: &Family,
+        name: &str,
+        keys: impl Iterator<Item = (&'k Key, bool)>,
+    ) -> Vec<&'k Key> {
         let names = spellings(family, name);
         let rules = self.0.iter().filter(|rule| any(&names, &rule.metric));
         let rules: Vec<_> = rules.collect();
@@ -73,14 +93,13 @@ impl Select {
             let name = plain(key.as_str());
             patterns.iter().any(|pattern| pattern.is_match(&name))
         };
-        let own = family.labels.iter().map(|key| (key, true));
-        let optional = family.optional.iter().filter(|key| !family.labels.contains(key));
-        let optional = optional.map(|key| (key, shown.contains(key)));
-        let wanted = own.chain(optional).filter(|(key, default)| {
-            if included.is_empty() { *default } else { fits(key, &included) }
-        });
+        let wanted = keys.filter(
+            |(key, default)| {
+                if included.is_empty() { *default } else { fits(key, &included) }
+            },
+        );
         let kept = wanted.filter(|(key, _)| !fits(key, &excluded));
-        kept.map(|(key, _)| prefix.key(key)).collect()
+        kept.map(|(key, _)| key).collect()
     }
 }
 
@@ -169,6 +188,36 @@ mod tests {
         ] {
             assert_eq!(labels(rules), expected, "{rules}");
         }
+    }
+
+    #[test]
+    fn attributes_of_services_are_shown_with_their_metrics_by_the_same_rules() {
+        const POD: Key = Key::new("k8s.pod.name");
+        const UID: Key = Key::new("k8s.pod.uid");
+        static SERVED: Family = Family {
+            name: "http.server.request.duration",
+            standard: true,
+            group: Group::Application,
+            unit: "s",
+            help: "",
+            instrument: Instrument::Sum,
+            measure: Measure::Duration,
+            labels: &[HTTP_ROUTE],
+            optional: &[],
+        };
+        let shown = |family: &Family, rules: &str| {
+            let keys = select(rules).resource(family, family.name, &[POD, UID]);
+            keys.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&SERVED, "{}"), ["k8s.pod.name", "k8s.pod.uid"]);
+        for (rules, expected) in [
+            (r#"{"http_server_*": {"exclude": ["k8s_pod_uid"]}}"#, &["k8s.pod.name"][..]),
+            (r#"{"http_server_*": {"include": ["k8s.pod.uid"]}}"#, &["k8s.pod.uid"]),
+            (r#"{"http_server_*": {"include": ["http.route"]}}"#, &[]),
+        ] {
+            assert_eq!(shown(&SERVED, rules), expected, "{rules}");
+        }
+        assert!(shown(&FAMILY, "{}").is_empty(), "flows belong to no service");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(super) struct FamilySeries {
     pub(super) family: &'static Family,
     pub(super) name: Arc<str>,
     pub(super) labels: Arc<[Key]>,
+    pub(super) resource: Arc<[Key]>,
     pub(super) bounds: Arc<[f64]>,
     series: HashTable<Series>,
     hasher: DefaultHashBuilder,
@@ -66,8 +67,9 @@ impl FamilySeries {
     pub(super) fn new(family: &'static Family, config: &MeterConfig) -> Self {
         let name = config.name(family);
         let labels = config.select.labels(family, &name, config.prefix, &config.shown).into();
+        let resource = config.select.resource(family, &name, &config.resource).into();
         let (bounds, hasher) = (config.bounds(family), DefaultHashBuilder::default());
-        Self { family, name, labels, bounds, series: HashTable::new(), hasher }
+        Self { family, name, labels, resource, bounds, series: HashTable::new(), hasher }
     }
 
     /// Counts `item`; [`MeterConfig::max_series`] new series at most, and as many overflow series.
@@ -276,7 +278,7 @@ fn amount<T: Measured>(measure: &Measure, item: &T) -> Option<Amount> {
             Value::Float(number) => {
                 (number.is_finite() && number >= 0.0).then_some(Amount::Real(number))
             }
-            Value::Word(_) | Value::Str(_) | Value::Bool(_) => None,
+            Value::Word(_) | Value::Str(_) | Value::Bool(_) | Value::List(_) => None,
         },
     }
 }
@@ -307,5 +309,6 @@ fn hash_value(value: Option<&Value>, state: &mut impl Hasher) {
         Some(Value::Int(number)) => number.hash(state),
         Some(Value::Float(number)) => number.to_bits().hash(state),
         Some(Value::Bool(yes)) => yes.hash(state),
+        Some(Value::List(texts)) => texts.hash(state),
     }
 }

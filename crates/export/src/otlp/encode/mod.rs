@@ -4,8 +4,12 @@
 mod metrics;
 mod traces;
 
+use std::sync::Arc;
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value as ProtoValue;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use vor_model::{Attrs, Service, Value};
 
@@ -67,6 +71,12 @@ fn pair(key: &str, value: &Value) -> Option<KeyValue> {
         Value::Int(number) => ProtoValue::IntValue(*number),
         Value::Float(number) => ProtoValue::DoubleValue(*number),
         Value::Bool(yes) => ProtoValue::BoolValue(*yes),
+        Value::List(texts) => {
+            let text = |text: &Arc<str>| AnyValue {
+                value: Some(ProtoValue::StringValue(text.to_string())),
+            };
+            ProtoValue::ArrayValue(ArrayValue { values: texts.iter().map(text).collect() })
+        }
     };
     Some(key_value(key, value))
 }
