@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use tracing::level_filters::LevelFilter;
 use vor_config::{ConfigError, Duration, Loaded, PortSet, Sources};
 use vor_discover::{DiscoveryConfig, Glob, Regexp, ResourceAttributes};
+use vor_enrich::NameResolverConfig;
 use vor_enrich::container::ContainersConfig;
 use vor_enrich::kube::{KubernetesConfig, METRIC_LABELS, cache::KubeCacheConfig};
 use vor_export::{
@@ -77,6 +78,9 @@ pub(crate) struct Config {
     /// What is said of services beside their names.
     #[config(nested)]
     pub attributes: AttributesConfig,
+    /// Names for addresses in spans.
+    #[config(nested)]
+    pub name_resolver: NameResolverConfig,
     /// Network flows.
     #[config(nested)]
     pub network: NetworkConfig,

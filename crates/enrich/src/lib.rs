@@ -7,5 +7,7 @@ pub mod dns;
 pub mod host;
 pub mod kube;
 mod names;
+mod peers;
 
 pub use names::Names;
+pub use peers::{NameResolverConfig, NameSource, Peers};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use confique::Config;
 use serde_json::{Value, json};
-use vor_apiserver::{Account, ApiServer, Fault, Options, Size};
+use vor_apiserver::{Account, ApiServer, Fault, Options, Size, Wrong};
 use vor_enrich::kube::{Enable, Follow, Informer, Kind, KubernetesConfig, Scope, Store};
 use vor_health::{Board, Verdict};
 
@@ -156,6 +156,24 @@ fn a_version_that_is_forgotten_means_to_list_anew() {
     eventually("the new pod", || name_at(&store, "10.0.0.3").is_some());
     eventually("the old one gone", || store.len() == 2);
     eventually("the verdict", || bench.active());
+}
+
+#[test]
+fn what_a_watch_does_not_tell_is_found_by_listing_anew() {
+    let bench = Bench::new();
+    let silent = Fault {
+        verb: Some("watch".into()),
+        resource: Some("pods".into()),
+        times: None,
+        what: Wrong::Stall { after: 0 },
+    };
+    bench.server.cluster().fault(silent);
+    let config =
+        KubernetesConfig { informers_resync_period: "200ms".parse().unwrap(), ..bench.config() };
+    let (_follow, store) = bench.follow(&config);
+    eventually("synced", || store.is_synced(Kind::Pod));
+    bench.put(pod("first", "node-1", "10.0.0.1"));
+    eventually("the pod", || name_at(&store, "10.0.0.1").is_some());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tracing::warn;
 use vor_config::PortSet;
 use vor_discover::{Criteria, Discover, DiscoveryConfig, RootSettings};
+use vor_enrich::Peers;
 use vor_health::Board;
 use vor_model::{Captured, Group, Span};
 use vor_pipeline::stages::Locate;
@@ -73,8 +74,9 @@ impl Application {
             Box::new(move |conn, next| judged.judge(conn, mode(next))),
             board,
         );
+        let chain = stages(config, shared);
         let (named, names_end) = oneshot::channel();
-        let spans = tokio::spawn(spans(batches, assemble, stages(shared), outlet, names_end));
+        let spans = tokio::spawn(spans(batches, assemble, chain, outlet, names_end));
 
         let (first, found) = sync_channel(1);
         let observe = Observe::new(
@@ -146,11 +148,13 @@ pub(super) fn criteria(config: &Config, whom: &Whom) -> Criteria {
 }
 
 /// What happens to spans, in this order.
-fn stages(shared: &Shared) -> Chain<Span> {
-    let names: Arc<dyn Directory> = Arc::<vor_enrich::Names>::clone(&shared.names);
+fn stages(config: &Config, shared: &Shared) -> Chain<Span> {
+    let cluster = shared.cluster.then(|| Arc::clone(&shared.names));
+    let peers = Peers::start(&config.name_resolver, cluster, &shared.board);
+    let peers = peers.map(|peers| -> Arc<dyn Directory> { peers });
     Chain::new("chain", Arc::clone(&shared.board))
         // Names before numbers: they are labels.
-        .maybe(shared.cluster.then(|| Locate::new(names)))
+        .maybe(peers.map(Locate::new))
         .maybe(shared.measures(&[Group::Application]).then(|| shared.meter.tap()))
 }
 

@@ -102,7 +102,7 @@ impl Network {
             FlowOutlets { flows, dns: answers },
         )?;
         let names: Option<Arc<dyn Directory>> = match (reverse_dns.type_, &heard) {
-            (ReverseDnsType::Local, _) => Some(Resolver::start(reverse_dns, board)),
+            (ReverseDnsType::Local, _) => Some(Resolver::hosts(reverse_dns, board)),
             (_, Some(heard)) => Some(Arc::<Answers>::clone(heard)),
             (ReverseDnsType::None | ReverseDnsType::Ebpf, None) => None,
         };

@@ -15,6 +15,7 @@ use vor_pipeline::{Directory, now};
 
 use super::STAGE;
 use super::config::ReverseDnsConfig;
+use super::memory::host;
 use super::memory::{Memory, after};
 
 /// How long an answer is believed at least.
@@ -32,7 +33,7 @@ impl Answers {
     /// Remembers as much as `config` says.
     #[must_use]
     pub fn new(config: &ReverseDnsConfig, board: &Board) -> Arc<Self> {
-        let memory = Memory::new(config.cache_len, board.counter(STAGE, "addresses"));
+        let memory = Memory::new(config.cache_len, host, board.counter(STAGE, "addresses"));
         let heard = board.counter(STAGE, "heard");
         Arc::new(Self { memory: Mutex::new(memory), max_ttl: config.cache_expiry.get(), heard })
     }

@@ -14,6 +14,8 @@ use vor_model::{Mono, Workload};
 #[derive(Debug)]
 pub(super) struct Memory {
     hosts: LruCache<IpAddr, Known>,
+    /// Who is called so.
+    named: fn(&str) -> Workload,
     names: Counter,
 }
 
@@ -30,9 +32,9 @@ pub(super) struct Known {
 
 impl Memory {
     /// Room for `max` addresses; `names` says how many are taken.
-    pub(super) fn new(max: usize, names: Counter) -> Self {
+    pub(super) fn new(max: usize, named: fn(&str) -> Workload, names: Counter) -> Self {
         let max = NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN);
-        Self { hosts: LruCache::new(max), names }
+        Self { hosts: LruCache::new(max), named, names }
     }
 
     pub(super) fn get(&mut self, ip: IpAddr) -> Option<&mut Known> {
@@ -41,7 +43,7 @@ impl Memory {
 
     /// `ip` is called `name`, or nothing, from `now` on for `ttl`.
     pub(super) fn put(&mut self, ip: IpAddr, name: Option<&str>, now: Mono, ttl: Duration) {
-        let host = name.map(host);
+        let host = name.map(|name| Arc::new((self.named)(name)));
         self.hosts.put(ip, Known { host, until: after(now, ttl), ttl });
         self.names.set(count(self.hosts.len()));
     }
@@ -55,12 +57,7 @@ pub(super) fn after(now: Mono, ttl: Duration) -> Mono {
     Mono(now.0.saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)))
 }
 
-fn host(name: &str) -> Arc<Workload> {
-    Arc::new(Workload {
-        name: name.into(),
-        namespace: Arc::default(),
-        named_by: "dns",
-        place: None,
-        ..Workload::default()
-    })
+/// The host that is called `name`.
+pub(super) fn host(name: &str) -> Workload {
+    Workload { name: name.into(), named_by: "dns", ..Workload::default() }
 }

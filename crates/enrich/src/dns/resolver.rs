@@ -3,7 +3,7 @@
 //!
 //! In: addresses that nobody has asked about yet. Out: names, at the next question. Whoever asks gets what is remembered:
 //! nothing at first, the old name while a new one is looked up. Bounded: [`MAX_ASKED`] addresses wait, [`MAX_AT_ONCE`]
-//! are looked up; what does not fit is asked again with the next flow. On the board as `reverse_dns`: questions are
+//! are looked up; what does not fit is asked again with the next flow or span. On the board questions are
 //! `in`, answers (a name, or that there is none) `out`.
 
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use vor_pipeline::{Directory, now};
 
 use super::STAGE;
 use super::config::ReverseDnsConfig;
-use super::memory::Memory;
+use super::memory::{Memory, host};
 
 /// Addresses that may wait to be looked up.
 const MAX_ASKED: usize = 1_024;
@@ -42,6 +42,7 @@ pub struct Resolver {
     memory: Mutex<Memory>,
     questions: Sender<IpAddr>,
     expiry: Duration,
+    stage: &'static str,
     counters: Counters,
 }
 
@@ -54,18 +55,32 @@ struct Counters {
 }
 
 impl Resolver {
-    /// Remembers as much as `config` says; needs a runtime around it. Ends when it is dropped.
+    /// Names hosts, as `config` says; needs a runtime around it. Ends when it is dropped.
     #[must_use]
-    pub fn start(config: &ReverseDnsConfig, board: &Board) -> Arc<Self> {
-        Self::asking(TokioResolver::builder_tokio(), config, board)
+    pub fn hosts(config: &ReverseDnsConfig, board: &Board) -> Arc<Self> {
+        Self::start(STAGE, config.cache_len, config.cache_expiry.get(), host, board)
+    }
+
+    /// Is `stage` on the board, remembers `cache_len` addresses for `expiry`, and makes of a name who it is by `named`.
+    pub(crate) fn start(
+        stage: &'static str,
+        cache_len: usize,
+        expiry: Duration,
+        named: fn(&str) -> Workload,
+        board: &Board,
+    ) -> Arc<Self> {
+        let memory = Memory::new(cache_len, named, board.counter(stage, "addresses"));
+        Self::asking(TokioResolver::builder_tokio(), stage, memory, expiry, board)
     }
 
     fn asking(
         servers: Result<Builder, NetError>,
-        config: &ReverseDnsConfig,
+        stage: &'static str,
+        memory: Memory,
+        expiry: Duration,
         board: &Board,
     ) -> Arc<Self> {
-        let count = |what| board.counter(STAGE, what);
+        let count = |what| board.counter(stage, what);
         let counters = Counters {
             asked: count("in"),
             answered: count("out"),
@@ -73,17 +88,16 @@ impl Resolver {
             full: count("lost.full"),
         };
         let (questions, asked) = channel(MAX_ASKED);
-        let memory = Mutex::new(Memory::new(config.cache_len, count("addresses")));
-        let expiry = config.cache_expiry.get();
-        let this = Arc::new(Self { memory, questions, expiry, counters });
+        let memory = Mutex::new(memory);
+        let this = Arc::new(Self { memory, questions, expiry, stage, counters });
         match servers.and_then(resolver) {
             Ok(resolver) => {
-                board.judge(STAGE, Verdict::Active);
+                board.judge(stage, Verdict::Active);
                 tokio::spawn(answer(asked, resolver, Arc::downgrade(&this)));
             }
             Err(error) => {
-                tracing::warn!(unit = STAGE, %error, "addresses have no names from DNS");
-                board.judge(STAGE, Verdict::Failed(error.to_string()));
+                tracing::warn!(unit = stage, %error, "addresses have no names from DNS");
+                board.judge(stage, Verdict::Failed(error.to_string()));
             }
         }
         this
@@ -170,7 +184,8 @@ async fn answer(
             ip = asked.recv(), if lookups.len() < MAX_AT_ONCE => {
                 let Some(ip) = ip else { return };
                 let resolver = resolver.clone();
-                lookups.spawn(async move { (ip, look_up(&resolver, ip).await) });
+                let stage = of.upgrade().map_or(STAGE, |of| of.stage);
+                lookups.spawn(async move { (ip, look_up(stage, &resolver, ip).await) });
             }
             Some(Ok((ip, answer))) = lookups.join_next(), if !lookups.is_empty() => {
                 let Some(of) = of.upgrade() else { return };
@@ -180,7 +195,7 @@ async fn answer(
     }
 }
 
-async fn look_up(resolver: &TokioResolver, ip: IpAddr) -> Answer {
+async fn look_up(stage: &str, resolver: &TokioResolver, ip: IpAddr) -> Answer {
     match resolver.reverse_lookup(ip).await {
         Ok(found) => {
             let mut names = found.answers().iter().filter_map(|record| match &record.data {
@@ -192,7 +207,7 @@ async fn look_up(resolver: &TokioResolver, ip: IpAddr) -> Answer {
         }
         Err(error) if error.is_no_records_found() => Answer::Nameless,
         Err(error) => {
-            tracing::debug!(unit = STAGE, %ip, %error, "no answer");
+            tracing::debug!(unit = stage, %ip, %error, "no answer");
             Answer::Unanswered
         }
     }

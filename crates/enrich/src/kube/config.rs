@@ -9,6 +9,7 @@ use serde::Deserialize;
 use vor_config::Duration;
 
 use super::object::Kind;
+use super::template::Template;
 
 /// Names from Kubernetes (`attributes.kubernetes`).
 #[derive(Debug, Clone, confique::Config)]
@@ -27,6 +28,10 @@ pub struct KubernetesConfig {
     /// How long the first listing of all objects may take before that is worth a warning. Nothing waits for it.
     #[config(default = "30s", env = "KUBE_INFORMERS_SYNC_TIMEOUT")]
     pub informers_sync_timeout: Duration,
+    /// How often everything is listed anew, as a remedy against what a watch did not tell. 0s: only when a watch cannot go
+    /// on where it was. A list costs the API server more than a watch.
+    #[config(default = "0s", env = "KUBE_INFORMERS_RESYNC_PERIOD")]
+    pub informers_resync_period: Duration,
     /// How soon a failed connection to the API server is tried again; the wait doubles up to 30s.
     #[config(default = "1s", env = "KUBE_RECONNECT_INITIAL_INTERVAL")]
     pub reconnect_initial_interval: Duration,
@@ -52,6 +57,14 @@ pub struct KubernetesConfig {
     /// has counts. Not set: `service.name` from `app.kubernetes.io/instance` or `app.kubernetes.io/name`,
     /// `service.namespace` from `app.kubernetes.io/part-of`, `service.version` from `app.kubernetes.io/version`.
     pub resource_labels: Option<BTreeMap<String, Vec<String>>>,
+    /// The name of services, as a template of Go's `text/template`:
+    /// `{{ .Meta.Namespace }}/{{ index .Meta.Labels "app" }}{{ if .ContainerName }}/{{ .ContainerName }}{{ end }}`. Fields:
+    /// `.Meta.Name`, `.Meta.Namespace`, `.Meta.Kind`, `.Meta.Labels`, `.Meta.Annotations`, `.Meta.Pod.Uid`,
+    /// `.Meta.Pod.NodeName`, `.Meta.Pod.HostIp`, `.Meta.Pod.StartTimeStr`, `.ContainerName`; words: `if`, `else`, `end`,
+    /// `index`, `and`, `or`, `not`, `eq`, `ne`. Its first line counts. Stronger than labels and owners, weaker than
+    /// annotations and the program's environment; where it gives nothing, labels and owners count.
+    #[config(env = "SERVICE_NAME_TEMPLATE")]
+    pub service_name_template: Option<Template>,
     /// Labels that give service names (older form of `resource_labels`).
     #[config(nested)]
     pub meta_source_labels: SourceLabelsConfig,

@@ -2,7 +2,7 @@
 //! What is said of an object: names by OpenTelemetry's rules for Kubernetes (semantic conventions 1.38, "Specify
 //! resource attributes using Kubernetes annotations"), attributes, and where it is.
 //!
-//! A service's name, strongest first: the pod's annotation, its labels, the name of what owns it at the top of the
+//! A service's name, strongest first: the pod's annotation, the configured template, its labels, the name of what owns it at the top of the
 //! chain, its own.
 
 use std::sync::Arc;
@@ -65,7 +65,7 @@ type Link = (Arc<str>, Arc<str>);
 /// What stands behind an address of `object`.
 pub(super) fn describe(object: &Object, around: &Around<'_>) -> Workload {
     match object {
-        Object::Pod(pod) => describe_pod(pod, around),
+        Object::Pod(pod) => describe_pod(pod, None, around),
         Object::Node(node) => {
             let mut attrs = cluster(around);
             attrs.set(NODE_NAME, Arc::clone(&node.meta.name));
@@ -88,7 +88,7 @@ pub(super) fn describe_container(
     container: &Container,
     around: &Around<'_>,
 ) -> Workload {
-    let mut workload = describe_pod(pod, around);
+    let mut workload = describe_pod(pod, Some(container), around);
     let attrs = &mut workload.attrs;
     attrs.set(CONTAINER_NAME, Arc::clone(&container.name));
     image::describe(attrs, &container.id, &container.image);
@@ -107,11 +107,12 @@ pub(super) fn describe_container(
     workload
 }
 
-fn describe_pod(pod: &Pod, around: &Around<'_>) -> Workload {
+/// A pod, or what runs in one of its containers.
+fn describe_pod(pod: &Pod, container: Option<&Container>, around: &Around<'_>) -> Workload {
     let meta = &pod.meta;
     let owners = owners(pod, around.job);
     let attrs = attributes(pod, &owners, around);
-    let (name, named_by) = name(pod, &owners, around.rules);
+    let (name, named_by) = name(pod, container, &owners, around.rules);
     let namespace = annotation(meta, "service.namespace")
         .or_else(|| around.rules.label("service.namespace", meta))
         .unwrap_or(&meta.namespace);
@@ -179,10 +180,18 @@ fn attributes(pod: &Pod, owners: &[Link], around: &Around<'_>) -> Attrs {
     attrs
 }
 
-fn name(pod: &Pod, owners: &[Link], rules: &Rules) -> (Arc<str>, &'static str) {
+fn name(
+    pod: &Pod,
+    container: Option<&Container>,
+    owners: &[Link],
+    rules: &Rules,
+) -> (Arc<str>, &'static str) {
     let meta = &pod.meta;
     if let Some(name) = annotation(meta, "service.name") {
         return (Arc::clone(name), "annotation");
+    }
+    if let Some(name) = rules.templated(pod, container) {
+        return (name, "template");
     }
     if let Some(name) = rules.label("service.name", meta) {
         return (Arc::clone(name), "label");

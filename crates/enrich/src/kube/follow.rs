@@ -179,7 +179,9 @@ impl Follower {
     {
         let (store, condition) = (Arc::clone(&self.store), Arc::clone(&self.condition));
         let client = self.client.clone();
-        let watch = Watch::<K> { client, kind, seen: PhantomData, fields, store, condition };
+        let resync = self.config.informers_resync_period.get();
+        let watch =
+            Watch::<K> { client, kind, seen: PhantomData, fields, resync, store, condition };
         tasks.spawn(watch.run(Pause::new(self.config.reconnect_initial_interval.get())));
     }
 

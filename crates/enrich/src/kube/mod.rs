@@ -16,6 +16,7 @@ mod object;
 mod rules;
 mod seen;
 mod store;
+mod template;
 mod watch;
 mod words;
 
@@ -26,6 +27,7 @@ pub use follow::{Follow, Scope};
 pub use object::{Container, Job, Kind, Meta, Node, Object, ObjectId, Owner, Pod, Service};
 pub use rules::Rules;
 pub use store::{Change, Store};
+pub use template::{Template, TemplateError};
 
 #[cfg(test)]
 mod tests;

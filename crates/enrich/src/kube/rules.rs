@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::config::KubernetesConfig;
-use super::object::Meta;
+use super::object::{Container, Meta, Pod};
+use super::template::Template;
 
 /// Annotations that are resource attributes, by OpenTelemetry's rules for Kubernetes.
 pub(super) const ANNOTATION: &str = "resource.opentelemetry.io/";
@@ -22,6 +23,7 @@ const SERVICE_NAMESPACE: &str = "service.namespace";
 pub struct Rules {
     /// For each attribute, the labels it is taken from, the strongest first.
     labels: BTreeMap<String, Vec<String>>,
+    template: Option<Template>,
     cluster: Arc<str>,
 }
 
@@ -38,12 +40,23 @@ impl Rules {
                 labels.entry(attribute.to_owned()).or_default().insert(0, label.clone());
             }
         }
-        Self { labels, cluster: config.cluster_name.as_deref().unwrap_or_default().into() }
+        let template = config.service_name_template.clone();
+        Self {
+            labels,
+            template,
+            cluster: config.cluster_name.as_deref().unwrap_or_default().into(),
+        }
     }
 
     /// The configured name of the cluster, empty when there is none.
     pub(super) const fn cluster(&self) -> &Arc<str> {
         &self.cluster
+    }
+
+    /// The name that the configured template gives; nothing when it gives none.
+    pub(super) fn templated(&self, pod: &Pod, container: Option<&Container>) -> Option<Arc<str>> {
+        let name = self.template.as_ref()?.name(pod, container);
+        (!name.is_empty()).then(|| name.into())
     }
 
     /// What labels say of `attribute`.
@@ -64,7 +77,8 @@ impl Rules {
     /// Whether a label matters to those who only see a pod's address.
     pub(super) fn reads_label(&self, key: &str) -> bool {
         let named = self.labels.values().flatten().any(|label| label == key);
-        named || key == TEMPLATE_HASH || key == ROLLOUT_HASH
+        let in_template = self.template.as_ref().is_some_and(|template| template.reads_label(key));
+        named || in_template || key == TEMPLATE_HASH || key == ROLLOUT_HASH
     }
 }
 

@@ -164,6 +164,36 @@ fn annotations_are_stronger_than_labels_and_labels_than_owners() {
 }
 
 #[test]
+fn a_template_names_what_no_annotation_names() {
+    let template =
+        r#"{{ index .Meta.Labels "tier" }}{{ if .ContainerName }}/{{ .ContainerName }}{{ end }}"#;
+    let config = KubernetesConfig {
+        service_name_template: Some(template.to_owned().try_into().unwrap()),
+        ..config()
+    };
+    let store = Store::new(1_000, Rules::new(&config), &Board::new());
+    // What the template needs is kept of pods elsewhere, too.
+    store.keep_in_full("another-node");
+    let mut object = pod("p", "10.0.0.1", "c1");
+    object["metadata"]["labels"] = json!({"app.kubernetes.io/name": "by-label", "tier": "back"});
+    put(&store, object.clone());
+    assert_eq!(name_at(&store, "10.0.0.1"), "back");
+    store.keep_in_full("node-1");
+    object["metadata"]["generation"] = json!(2);
+    object["metadata"]["labels"]["more"] = json!("x");
+    put(&store, object.clone());
+    let found = store.of("c1").unwrap();
+    assert_eq!((&*found.name, found.named_by), ("back/main", "template"));
+    object["metadata"]["annotations"] = json!({"resource.opentelemetry.io/service.name": "noted"});
+    put(&store, object.clone());
+    assert_eq!(&*store.of("c1").unwrap().name, "noted");
+    object["metadata"]["annotations"] = json!({});
+    object["metadata"]["labels"] = json!({"app.kubernetes.io/name": "by-label"});
+    put(&store, object);
+    assert_eq!(name_at(&store, "10.0.0.1"), "by-label", "a template that gives nothing");
+}
+
+#[test]
 fn owners_are_followed_to_the_top() {
     let owner = |kind: &str, name: &str| json!([{"apiVersion": "v1", "kind": kind, "name": name, "uid": "o", "controller": true}]);
     for (kind, name, label, expected) in [

@@ -67,6 +67,8 @@ pub(super) struct Watch<K> {
     pub(super) seen: PhantomData<fn() -> K>,
     /// Selects by fields, empty for all.
     pub(super) fields: String,
+    /// How often everything is listed anew without need; zero: never.
+    pub(super) resync: Duration,
     pub(super) store: Arc<Store>,
     pub(super) condition: Arc<Condition>,
 }
@@ -111,7 +113,13 @@ where
                 }
             };
             self.condition.well(self.kind);
-            self.follow(&mut version, &mut pause).await;
+            let follow = self.follow(&mut version, &mut pause);
+            if self.resync.is_zero() {
+                follow.await;
+            } else {
+                // Over or not, everything is listed next.
+                let _ = timeout(self.resync, follow).await;
+            }
         }
     }
 

@@ -66,7 +66,9 @@ async fn asking(manner: Manner) -> Asking {
     let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let board = Board::new();
     let settings = ReverseDnsConfig::builder().load().unwrap();
-    Asking { resolver: Resolver::asking(Ok(builder), &settings, &board), board }
+    let memory = Memory::new(settings.cache_len, host, board.counter(STAGE, "addresses"));
+    let expiry = settings.cache_expiry.get();
+    Asking { resolver: Resolver::asking(Ok(builder), STAGE, memory, expiry, &board), board }
 }
 
 impl Asking {
