@@ -16,7 +16,7 @@ pub(super) struct Memory {
     hosts: LruCache<IpAddr, Known>,
     /// Who is called so.
     named: fn(&str) -> Workload,
-    names: Counter,
+    held: Counter,
 }
 
 /// What is known of one.
@@ -31,10 +31,10 @@ pub(super) struct Known {
 }
 
 impl Memory {
-    /// Room for `max` addresses; `names` says how many are taken.
-    pub(super) fn new(max: usize, named: fn(&str) -> Workload, names: Counter) -> Self {
+    /// Room for `max` addresses; `held` says how many are taken.
+    pub(super) fn new(max: usize, named: fn(&str) -> Workload, held: Counter) -> Self {
         let max = NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN);
-        Self { hosts: LruCache::new(max), named, names }
+        Self { hosts: LruCache::new(max), named, held }
     }
 
     pub(super) fn get(&mut self, ip: IpAddr) -> Option<&mut Known> {
@@ -45,7 +45,7 @@ impl Memory {
     pub(super) fn put(&mut self, ip: IpAddr, name: Option<&str>, now: Mono, ttl: Duration) {
         let host = name.map(|name| Arc::new((self.named)(name)));
         self.hosts.put(ip, Known { host, until: after(now, ttl), ttl });
-        self.names.set(count(self.hosts.len()));
+        self.held.set(count(self.hosts.len()));
     }
 
     pub(super) fn forget(&mut self, ip: IpAddr) {

@@ -128,7 +128,7 @@ where
         let mut params = ListParams::default().fields(&self.fields).limit(PAGE);
         let mut alive = HashSet::new();
         loop {
-            let ask = self.ask();
+            let ask = Self::ask();
             let asked =
                 if K::METADATA_ONLY { ask.list_metadata(&params) } else { ask.list(&params) };
             let text = self.client.request_text(asked.map_err(Error::BuildRequest)?).await?;
@@ -147,7 +147,7 @@ where
         }
     }
 
-    fn ask(&self) -> Request {
+    fn ask() -> Request {
         Request::new(K::url_path(&(), None))
     }
 
@@ -181,7 +181,7 @@ where
 
     async fn watch(&self, version: &mut String) -> End {
         let params = WatchParams::default().fields(&self.fields).timeout(WATCH_SECONDS);
-        let ask = self.ask();
+        let ask = Self::ask();
         let asked = if K::METADATA_ONLY {
             ask.watch_metadata(&params, version)
         } else {
