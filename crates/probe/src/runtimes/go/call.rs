@@ -7,12 +7,9 @@ use vor_model::{
     ConnId, Connection, Endpoint, Interval, Mono, Origin, ProcessKey, Side, Transport,
 };
 
-use zerocopy::IntoBytes;
-
 use crate::tracers::DecodeError;
 use crate::tracers::place::place;
-use crate::tracers::wire::{GO_CONSUMER, GO_SERVER, GoCall, GoSweeping};
-use crate::tracers::{Sweep, Sweeping};
+use crate::tracers::wire::{GO_CONSUMER, GO_SERVER, GoCall};
 
 /// Who called, when, and to whom. An end that is not known is `0.0.0.0:0`.
 pub(super) fn origin(call: &GoCall) -> Result<Origin, DecodeError> {
@@ -45,13 +42,4 @@ fn end(call: &GoCall, address: [u8; 16], port: u16) -> Endpoint {
 /// The first `len` bytes of a field as text.
 pub(super) fn text(field: &[u8], len: u16) -> &[u8] {
     field.get(..usize::from(len)).unwrap_or_default()
-}
-
-/// Forgets, by `program`, what a process had under way that is observed no longer.
-pub(super) const fn sweep(program: &'static str) -> Sweep {
-    Sweep { program, argument: sweeping, open: |_| 0 }
-}
-
-fn sweeping(what: &Sweeping) -> Vec<u8> {
-    GoSweeping { retired: what.retired.unwrap_or_default(), _pad: 0 }.as_bytes().to_vec()
 }

@@ -12,6 +12,9 @@ use crate::tracers::wire::GO_NOWHERE;
 /// A library that units know.
 #[derive(Debug)]
 pub struct Library {
+    /// Whether its programs follow connections: then all need what [`CONNECTION`] lists, and their facts begin
+    /// with `struct go_net_facts`.
+    pub connects: bool,
     /// Fields whose offsets the programs need, in the order of the unit's struct of facts.
     pub fields: &'static [Field],
     /// Functions that are watched together, or not at all.
@@ -62,11 +65,32 @@ pub enum When {
     Returns,
 }
 
+/// How to get from a `net.Conn` to its descriptor.
+const CONNECTION: [Field; 3] = [
+    Field::new(&["internal/poll.FD"], &["Sysfd"]),
+    Field::new(&["net.netFD"], &["family"]),
+    Field::new(&["net.netFD"], &["sotype"]),
+];
+
 impl Library {
+    /// All fields that are wanted, in the order of the unit's struct of facts.
+    fn facts(&self) -> impl Iterator<Item = &'static Field> {
+        let connection: &'static [Field] = if self.connects { &CONNECTION } else { &[] };
+        connection.iter().chain(self.fields)
+    }
+
     /// All its programs.
     #[must_use]
     pub fn programs(&self) -> Vec<&'static str> {
         self.features.iter().flat_map(|feature| feature.spots).map(|spot| spot.program).collect()
+    }
+}
+
+impl Feature {
+    /// Whether there is nothing to see without the field.
+    fn needs(&self, field: &Field) -> bool {
+        let connects = || CONNECTION.iter().any(|known| known.of == field.of);
+        !field.optional && (field.of.iter().any(|of| self.needs.contains(of)) || connects())
     }
 }
 
@@ -141,7 +165,7 @@ pub(super) fn plan(library: &Library, binary: &Binary<'_>) -> Result<Option<Plan
 fn read(path: &Path, offsets: &str) -> Result<Program, GoError> {
     let spots = LIBRARIES.iter().flat_map(|library| library.features).flat_map(|it| it.spots);
     let functions: Vec<_> = spots.flat_map(|spot| spot.functions).copied().collect();
-    let fields = LIBRARIES.iter().flat_map(|library| library.fields);
+    let fields = LIBRARIES.iter().flat_map(|library| library.facts());
     let fields: Vec<_> = fields
         .flat_map(|field| {
             field.of.iter().flat_map(|of| field.name.iter().map(move |name| (of, name)))
@@ -153,16 +177,14 @@ fn read(path: &Path, offsets: &str) -> Result<Program, GoError> {
 
 /// `None`: the library is not linked in.
 fn of_program(library: &Library, program: &Program) -> Option<Plan> {
-    let offsets: Vec<_> = library.fields.iter().map(|field| field.offset(program)).collect();
+    let offsets: Vec<_> = library.facts().map(|field| field.offset(program)).collect();
     let mut plan = Plan::default();
     for feature in library.features {
         let first = feature.spots.first().map(|spot| spot.places(program)).unwrap_or_default();
         if first.is_empty() {
             continue;
         }
-        let needed = library.fields.iter().zip(&offsets).filter(|(field, _)| {
-            !field.optional && field.of.iter().any(|of| feature.needs.contains(of))
-        });
+        let needed = library.facts().zip(&offsets).filter(|(field, _)| feature.needs(field));
         let missing = needed.filter(|(_, offset)| offset.is_none()).map(|(field, _)| {
             format!("{}.{}", field.of.first().unwrap_or(&""), field.name.first().unwrap_or(&""))
         });

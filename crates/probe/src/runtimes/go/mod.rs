@@ -13,6 +13,7 @@ pub mod grpc;
 pub mod http;
 mod library;
 pub mod sched;
+mod unit;
 
 pub use library::{Field, Library, Spot, When};
 

@@ -9,81 +9,42 @@
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
  * Cost   two visits per statement or command
  */
-#include "../conn.h"
 #include "wire.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 16384); /* ebpf.max_connections */
-    __type(key, struct go_key);
-    __type(value, struct go_db_record);
-} go_db_calls SEC(".maps");
+struct going {
+    __u8 active;
+    __u8 _pad[7];
+    struct go_db_record record;
+};
 
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 256); /* ebpf.max_files */
-    __type(key, __u32);
-    __type(value, struct go_db_facts);
-} go_db_files SEC(".maps");
-
-/* What a call begins as: too large for the stack. */
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct go_db_record);
-} go_db_blank SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
-} go_db_events SEC(".maps");
-
-static __always_inline const struct go_db_facts *facts_of(struct go_regs *ctx)
-{
-    __u32 file = code_file(ctx);
-
-    return bpf_map_lookup_elem(&go_db_files, &file);
-}
+#define GO_UNIT(thing) go_db_##thing
+#include "../unit.h"
 
 /* A call of `library` begins, unless one is under way on this goroutine, which then is made of this one. */
 static __always_inline struct go_db_record *ask_begin(struct go_regs *ctx, __u8 library)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, library);
-    struct go_db_record *r;
-    __u32 zero = 0;
+    struct going *g;
 
-    if (!who || bpf_map_lookup_elem(&go_db_calls, &key) || !(r = bpf_map_lookup_elem(&go_db_blank, &zero)))
+    if (!who || going(&key) || !(g = going_begin(ctx, who, &key, GO_CLIENT)))
         return NULL;
-    if (bpf_map_update_elem(&go_db_calls, &key, r, BPF_ANY)) {
-        lost(LOST_CALL);
-        return NULL;
-    }
-    r = bpf_map_lookup_elem(&go_db_calls, &key);
-    if (!r)
-        return NULL;
-    r->library = library;
-    go_begin(ctx, &r->call, who, GO_CLIENT, bpf_ktime_get_ns());
-    go_place(&r->call, who);
-    return r;
+    g->record.library = library;
+    go_place(&g->record.call, who);
+    return &g->record;
 }
 
 static __always_inline void ask_end(struct go_regs *ctx, __u8 library, bool failed)
 {
     struct go_key key = go_key(ctx, library);
-    struct go_db_record *r;
+    struct going *g;
 
-    if (!admitted() || !(r = bpf_map_lookup_elem(&go_db_calls, &key)))
+    if (!admitted() || !(g = going(&key)))
         return;
-    r->failed = failed;
-    r->call.ended_ns = bpf_ktime_get_ns();
-    go_tell(&go_db_events, &r->call, sizeof(*r), GO_RETURNED);
-    bpf_map_delete_elem(&go_db_calls, &key);
+    g->record.failed = failed;
+    going_end(g, &key);
 }
 
 /* (*DB).queryDC(ctx, txctx, dc, release, query, …) begins. */
@@ -192,26 +153,5 @@ int go_db_done(struct go_regs *ctx)
     if (text[1] == sizeof(nil))
         bpf_probe_read_user(nil, sizeof(nil), (void *)text[0]);
     ask_end(ctx, GO_DB_REDIS, GO_ARG1(ctx) && !(nil[0] == 'r' && nil[5] == ':' && nil[7] == 'n' && nil[9] == 'l'));
-    return 0;
-}
-
-static long sweep_one(void *map, struct go_key *key, struct go_db_record *g, __u32 *pid)
-{
-    struct go_key gone = *key;
-
-    if (gone.pid != *pid)
-        return 0;
-    go_forget(&g->call);
-    bpf_map_delete_elem(&go_db_calls, &gone);
-    return 0;
-}
-
-SEC("syscall")
-int go_db_sweep(struct go_sweeping *how)
-{
-    __u32 pid = how->retired;
-
-    if (pid)
-        bpf_for_each_map_elem(&go_db_calls, sweep_one, &pid, 0);
     return 0;
 }

@@ -10,6 +10,7 @@ const OPTIONS: &str = "github.com/redis/go-redis/v9.Options";
 
 /// The library.
 pub(in crate::runtimes::go) static LIBRARY: Library = Library {
+    connects: false,
     fields: &[
         Field::new(&[STATEMENT], &["query"]),
         Field::new(&[COMMAND], &["args"]),

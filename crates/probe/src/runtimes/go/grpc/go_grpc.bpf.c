@@ -11,7 +11,6 @@
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
  * Cost   three visits per call
  */
-#include "../conn.h"
 #include "wire.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -28,73 +27,13 @@ enum kind {
 struct going {
     __u64 stream; /* *clientStream of a call that begins */
     __u8 streams; /* it is to be followed by its stream */
-    __u8 _pad[7];
+    __u8 active;
+    __u8 _pad[6];
     struct go_grpc_record record;
 };
 
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 16384); /* ebpf.max_connections */
-    __type(key, struct go_key);
-    __type(value, struct going);
-} go_grpc_calls SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 256); /* ebpf.max_files */
-    __type(key, __u32);
-    __type(value, struct go_grpc_facts);
-} go_grpc_files SEC(".maps");
-
-/* What a call begins as: too large for the stack. */
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct going);
-} go_grpc_blank SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
-} go_grpc_events SEC(".maps");
-
-static __always_inline const struct go_grpc_facts *facts_of(struct go_regs *ctx)
-{
-    __u32 file = code_file(ctx);
-
-    return bpf_map_lookup_elem(&go_grpc_files, &file);
-}
-
-static __always_inline struct going *going_make(const struct go_key *key, const struct going *from)
-{
-    if (bpf_map_update_elem(&go_grpc_calls, key, from, BPF_ANY)) {
-        lost(LOST_CALL);
-        return NULL;
-    }
-    return bpf_map_lookup_elem(&go_grpc_calls, key);
-}
-
-static __always_inline struct going *going_begin(struct go_regs *ctx, struct admitted *who, const struct go_key *key,
-                                                 __u8 side)
-{
-    __u32 zero = 0;
-    struct going *g = bpf_map_lookup_elem(&go_grpc_blank, &zero);
-
-    if (!g || !(g = going_make(key, g)))
-        return NULL;
-    go_begin(ctx, &g->record.call, who, side, bpf_ktime_get_ns());
-    return g;
-}
-
-static __always_inline void going_end(struct going *g, const struct go_key *key)
-{
-    g->record.call.ended_ns = bpf_ktime_get_ns();
-    go_tell(&go_grpc_events, &g->record.call, sizeof(g->record), GO_RETURNED);
-    bpf_map_delete_elem(&go_grpc_calls, key);
-}
+#define GO_UNIT(thing) go_grpc_##thing
+#include "../unit.h"
 
 /* The code of a *status.Status, 0 when it has none. */
 static __always_inline __u32 status_code(__u64 status, const struct go_grpc_facts *f)
@@ -131,7 +70,7 @@ int go_grpc_serve(struct go_regs *ctx)
     struct go_grpc_record *r;
     struct going *g;
 
-    if (!who || !(f = facts_of(ctx)) || bpf_map_lookup_elem(&go_grpc_calls, &key) ||
+    if (!who || !(f = facts_of(ctx)) || going(&key) ||
         !(g = going_begin(ctx, who, &key, GO_SERVER)))
         return 0;
     r = &g->record;
@@ -161,7 +100,7 @@ int go_grpc_status(struct go_regs *ctx)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    g = going(&key);
     if (g)
         g->record.status = status_code(GO_ARG2(ctx), f);
     return 0;
@@ -176,7 +115,7 @@ int go_grpc_served(struct go_regs *ctx)
 
     if (!admitted())
         return 0;
-    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    g = going(&key);
     if (g)
         going_end(g, &key);
     return 0;
@@ -189,7 +128,7 @@ static __always_inline void ask_begin(struct go_regs *ctx, __u64 method, __u64 l
     struct going *g;
 
     /* Once only, although the stack may grow and the function begin again. */
-    if (!who || bpf_map_lookup_elem(&go_grpc_calls, &key) || !(g = going_begin(ctx, who, &key, GO_CLIENT)))
+    if (!who || going(&key) || !(g = going_begin(ctx, who, &key, GO_CLIENT)))
         return;
     g->streams = streams;
     g->record.method_len = go_bytes(g->record.method, GO_GRPC_METHOD, method, len);
@@ -221,7 +160,7 @@ int go_grpc_attempt(struct go_regs *ctx)
 
     if (!admitted())
         return 0;
-    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    g = going(&key);
     if (g && g->streams)
         g->stream = GO_ARG0(ctx);
     return 0;
@@ -238,7 +177,7 @@ int go_grpc_conn(struct go_regs *ctx)
 
     if (!who || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    g = going(&key);
     if (!g)
         return 0;
     struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->client_conn), &f->net);
@@ -260,7 +199,7 @@ int go_grpc_invoked(struct go_regs *ctx)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    g = going(&key);
     if (!g || g->streams)
         return 0;
     g->record.status = error_code(GO_ARG0(ctx), GO_ARG1(ctx), f);
@@ -278,7 +217,7 @@ int go_grpc_opened(struct go_regs *ctx)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_grpc_calls, &key);
+    g = going(&key);
     if (!g || !g->streams)
         return 0;
     if (GO_ARG2(ctx)) {
@@ -287,8 +226,8 @@ int go_grpc_opened(struct go_regs *ctx)
         return 0;
     }
     stream.goroutine = g->stream ?: GO_ARG1(ctx);
-    going_make(&stream, g);
-    bpf_map_delete_elem(&go_grpc_calls, &key);
+    going_keep(&stream, g);
+    going_drop(&key);
     return 0;
 }
 
@@ -303,31 +242,10 @@ int go_grpc_finish(struct go_regs *ctx)
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
     stream.goroutine = GO_ARG0(ctx);
-    g = bpf_map_lookup_elem(&go_grpc_calls, &stream);
+    g = going(&stream);
     if (!g)
         return 0;
     g->record.status = error_code(GO_ARG1(ctx), GO_ARG2(ctx), f);
     going_end(g, &stream);
-    return 0;
-}
-
-static long sweep_one(void *map, struct go_key *key, struct going *g, __u32 *pid)
-{
-    struct go_key gone = *key;
-
-    if (gone.pid != *pid)
-        return 0;
-    go_forget(&g->record.call);
-    bpf_map_delete_elem(&go_grpc_calls, &gone);
-    return 0;
-}
-
-SEC("syscall")
-int go_grpc_sweep(struct go_sweeping *how)
-{
-    __u32 pid = how->retired;
-
-    if (pid)
-        bpf_for_each_map_elem(&go_grpc_calls, sweep_one, &pid, 0);
     return 0;
 }

@@ -12,10 +12,8 @@ const PROTO: &str = "google.golang.org/genproto/googleapis/rpc/status.Status";
 
 /// The library.
 pub(in crate::runtimes::go) static LIBRARY: Library = Library {
+    connects: true,
     fields: &[
-        Field::new(&["internal/poll.FD"], &["Sysfd"]),
-        Field::new(&["net.netFD"], &["family"]),
-        Field::new(&["net.netFD"], &["sotype"]),
         Field::new(&[STREAM], &["method"]),
         Field::optional(&["google.golang.org/grpc/internal/transport.ServerStream"], &["Stream"]),
         Field::new(&[SERVER], &["conn"]),
@@ -38,7 +36,7 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                     "go_grpc_status",
                 ),
             ],
-            needs: &["internal/poll.FD", "net.netFD", STREAM, SERVER, STATUS, PROTO],
+            needs: &[STREAM, SERVER, STATUS, PROTO],
         },
         Feature {
             name: "gRPC clients",
@@ -50,7 +48,7 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                     "go_grpc_conn",
                 ),
             ],
-            needs: &["internal/poll.FD", "net.netFD", CLIENT, STATUS, ERROR, PROTO],
+            needs: &[CLIENT, STATUS, ERROR, PROTO],
         },
         Feature {
             name: "gRPC client streams",
@@ -66,7 +64,7 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 ),
                 Spot::called(&["google.golang.org/grpc.(*clientStream).finish"], "go_grpc_finish"),
             ],
-            needs: &["internal/poll.FD", "net.netFD", CLIENT, STATUS, ERROR, PROTO],
+            needs: &[CLIENT, STATUS, ERROR, PROTO],
         },
     ],
 };

@@ -4,34 +4,10 @@
 mod decode;
 mod library;
 
-use crate::code::Code;
-use crate::config::ProbeConfig;
-use crate::tracers::{Object, Unit, lineage_sizes, object};
+use super::unit::unit;
+use crate::tracers::Unit;
 
 pub(super) use library::LIBRARY;
 
 /// The unit.
-pub const UNIT: Unit = Unit {
-    name: "go_grpc",
-    objects: &[Object { door: None, bytes: object!("go_grpc"), hooks: &[] }],
-    ring: Some("go_grpc_events"),
-    decode: decode::decode,
-    sizes,
-    sweep: Some(super::call::sweep("go_grpc_sweep")),
-    judge: None,
-    code: Some(Code {
-        wants: super::library::wants,
-        plan: |binary| super::library::plan(&LIBRARY, binary),
-        programs: || LIBRARY.programs(),
-        facts: Some("go_grpc_files"),
-    }),
-};
-
-fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
-    let own = vec![
-        ("go_grpc_calls", config.max_connections.max(1)),
-        ("go_grpc_files", u32::try_from(config.max_files).unwrap_or(u32::MAX).max(1)),
-        ("go_grpc_events", config.ring_size.bytes()),
-    ];
-    [own, lineage_sizes(config)].concat()
-}
+pub const UNIT: Unit = unit!("go_grpc", LIBRARY, decode::decode);

@@ -12,7 +12,6 @@
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
  * Cost   four visits per request of a server, three of a client
  */
-#include "../conn.h"
 #include "wire.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -40,55 +39,8 @@ struct going {
     struct go_http_record record;
 };
 
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 16384); /* ebpf.max_connections */
-    __type(key, struct go_key);
-    __type(value, struct going);
-} go_http_calls SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 256); /* ebpf.max_files */
-    __type(key, __u32);
-    __type(value, struct go_http_facts);
-} go_http_files SEC(".maps");
-
-/* What a call begins as: too large for the stack. */
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct going);
-} go_http_blank SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
-} go_http_events SEC(".maps");
-
-static __always_inline const struct go_http_facts *facts_of(struct go_regs *ctx)
-{
-    __u32 file = code_file(ctx);
-
-    return bpf_map_lookup_elem(&go_http_files, &file);
-}
-
-static __always_inline struct going *going_make(const struct go_key *key)
-{
-    __u32 zero = 0;
-    struct going *blank = bpf_map_lookup_elem(&go_http_blank, &zero);
-
-    if (!blank)
-        return NULL;
-    if (bpf_map_update_elem(&go_http_calls, key, blank, BPF_ANY)) {
-        lost(LOST_CALL);
-        return NULL;
-    }
-    return bpf_map_lookup_elem(&go_http_calls, key);
-}
+#define GO_UNIT(thing) go_http_##thing
+#include "../unit.h"
 
 /* What server and client read alike of their request. */
 static __always_inline void read_request(struct going *g, __u64 request, const struct go_http_facts *f)
@@ -128,10 +80,8 @@ static __always_inline void answer_end(struct going *g, const struct go_http_fac
 {
     struct go_http_record *r = &g->record;
 
-    r->call.ended_ns = bpf_ktime_get_ns();
     r->route_len = go_string(r->route, GO_HTTP_ROUTE, go_word(g->request, f->request_route), 0);
-    g->active = 0;
-    go_tell(&go_http_events, &r->call, sizeof(*r), ending);
+    going_tell(g, ending);
 }
 
 /* (*conn).readRequest begins. On a connection that has carried a request, the next has begun to arrive. */
@@ -143,7 +93,7 @@ int go_http_read(struct go_regs *ctx)
 
     if (!admitted())
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (g)
         g->read_ns = bpf_ktime_get_ns();
     return 0;
@@ -160,7 +110,7 @@ int go_http_serve(struct go_regs *ctx)
 
     if (!who || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (g && g->active)
         return 0; /* HTTP/2, whose own function began it; or again after the stack has grown */
     __u64 request = GO_ARG3(ctx);
@@ -192,7 +142,7 @@ int go_http_mux(struct go_regs *ctx)
 
     if (!admitted())
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (g && g->active)
         g->request = GO_ARG3(ctx);
     return 0;
@@ -219,7 +169,7 @@ int go_http_served(struct go_regs *ctx)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (!g || !g->active || g->version_2)
         return 0;
     read_response(g, f);
@@ -237,12 +187,12 @@ int go_http_over(struct go_regs *ctx)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (!g)
         return 0;
     if (g->active)
         answer_end(g, f, GO_LEFT);
-    bpf_map_delete_elem(&go_http_calls, &key);
+    going_drop(&key);
     return 0;
 }
 
@@ -283,7 +233,7 @@ int go_http2_done(struct go_regs *ctx)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (!g || !g->active || !g->version_2)
         return 0;
     g->record.status = go_word(g->writer, f->state_status[whose]) ?: 200;
@@ -302,12 +252,12 @@ int go_http2_served(struct go_regs *ctx)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (!g)
         return 0;
     if (g->active)
         answer_end(g, f, g->answered ? GO_RETURNED : GO_LEFT);
-    bpf_map_delete_elem(&go_http_calls, &key);
+    going_drop(&key);
     return 0;
 }
 
@@ -315,14 +265,13 @@ int go_http2_served(struct go_regs *ctx)
 static __always_inline struct going *ask_begin(struct go_regs *ctx, struct admitted *who, const struct go_key *key,
                                                __u64 request, const struct go_http_facts *f)
 {
-    struct going *g = going_make(key);
+    struct going *g = going_begin(ctx, who, key, GO_CLIENT);
 
     if (!g)
         return NULL;
     struct go_http_record *r = &g->record;
     __u64 url = go_word(request, f->request_url);
 
-    go_begin(ctx, &r->call, who, GO_CLIENT, bpf_ktime_get_ns());
     go_place(&r->call, who);
     read_request(g, request, f);
     r->major = 1;
@@ -351,7 +300,7 @@ int go_http_ask(struct go_regs *ctx)
 
     if (!who || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (g && g->active && g->request == GO_ARG1(ctx))
         return 0; /* again, after the stack has grown */
     g = ask_begin(ctx, who, &key, GO_ARG1(ctx), f);
@@ -371,7 +320,7 @@ int go_http_conn(struct go_regs *ctx)
 
     if (!who || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (!g)
         return 0;
     struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->persist_conn), &f->net);
@@ -395,7 +344,7 @@ int go_http2_ask(struct go_regs *ctx)
 
     if (!who || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (!g) {
         g = ask_begin(ctx, who, &key, GO_ARG1(ctx), f);
         if (!g)
@@ -423,18 +372,16 @@ static __always_inline int asked(struct go_regs *ctx, enum place place)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    g = bpf_map_lookup_elem(&go_http_calls, &key);
+    g = going(&key);
     if (!g || g->place != place)
         return 0;
     struct go_http_record *r = &g->record;
 
-    r->call.ended_ns = bpf_ktime_get_ns();
     if (answer) {
         r->status = go_word(answer, f->answer_status);
         r->response_size = go_word(answer, f->answer_length);
     }
-    go_tell(&go_http_events, &r->call, sizeof(*r), GO_RETURNED);
-    bpf_map_delete_elem(&go_http_calls, &key);
+    going_end(g, &key);
     return 0;
 }
 
@@ -448,26 +395,4 @@ SEC("uprobe")
 int go_http2_asked(struct go_regs *ctx)
 {
     return asked(ctx, HTTP2);
-}
-
-static long sweep_one(void *map, struct go_key *key, struct going *g, __u32 *pid)
-{
-    struct go_key gone = *key;
-
-    if (gone.pid != *pid)
-        return 0;
-    if (g->active)
-        go_forget(&g->record.call);
-    bpf_map_delete_elem(&go_http_calls, &gone);
-    return 0;
-}
-
-SEC("syscall")
-int go_http_sweep(struct go_sweeping *how)
-{
-    __u32 pid = how->retired;
-
-    if (pid)
-        bpf_for_each_map_elem(&go_http_calls, sweep_one, &pid, 0);
-    return 0;
 }

@@ -4,8 +4,6 @@
 use super::super::library::{Feature, Field, Library, Spot};
 use crate::tracers::wire::{GO_HTTP_BUNDLED, GO_HTTP_XNET};
 
-const POLL: &[&str] = &["internal/poll.FD"];
-const NET: &[&str] = &["net.netFD"];
 const REQUEST: &[&str] = &["net/http.Request"];
 const URL: &[&str] = &["net/url.URL"];
 const RESPONSE: &[&str] = &["net/http.response"];
@@ -15,10 +13,8 @@ const PERSIST: &[&str] = &["net/http.persistConn"];
 
 /// The library.
 pub(in crate::runtimes::go) static LIBRARY: Library = Library {
+    connects: true,
     fields: &[
-        Field::new(POLL, &["Sysfd"]),
-        Field::new(NET, &["family"]),
-        Field::new(NET, &["sotype"]),
         Field::new(REQUEST, &["Method"]),
         Field::new(REQUEST, &["URL"]),
         Field::new(REQUEST, &["ProtoMajor"]),
@@ -61,13 +57,7 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 Spot::returns(&["net/http.(*conn).serve"], "go_http_over"),
                 Spot::called(&["net/http.(*ServeMux).ServeHTTP"], "go_http_mux"),
             ],
-            needs: &[
-                "internal/poll.FD",
-                "net.netFD",
-                "net/http.Request",
-                "net/http.response",
-                "net/http.conn",
-            ],
+            needs: &["net/http.Request", "net/http.response", "net/http.conn"],
         },
         Feature {
             name: "HTTP/2 servers",
@@ -77,8 +67,6 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 Spot::called(&["net/http.(*http2responseWriter).handlerDone"], "go_http2_done"),
             ],
             needs: &[
-                "internal/poll.FD",
-                "net.netFD",
                 "net/http.Request",
                 "net/http.http2serverConn",
                 "net/http.http2responseWriter",
@@ -105,8 +93,6 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 .tagged(GO_HTTP_XNET),
             ],
             needs: &[
-                "internal/poll.FD",
-                "net.netFD",
                 "net/http.Request",
                 "golang.org/x/net/http2.serverConn",
                 "golang.org/x/net/http2.responseWriter",
@@ -121,8 +107,6 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 Spot::called(&["net/http.(*persistConn).roundTrip"], "go_http_conn"),
             ],
             needs: &[
-                "internal/poll.FD",
-                "net.netFD",
                 "net/http.Request",
                 "net/url.URL",
                 "net/http.Response",
@@ -149,8 +133,6 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 ),
             ],
             needs: &[
-                "internal/poll.FD",
-                "net.netFD",
                 "net/http.Request",
                 "net/url.URL",
                 "net/http.Response",
@@ -177,8 +159,6 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 ),
             ],
             needs: &[
-                "internal/poll.FD",
-                "net.netFD",
                 "net/http.Request",
                 "net/url.URL",
                 "net/http.Response",

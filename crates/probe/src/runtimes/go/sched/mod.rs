@@ -29,6 +29,7 @@ pub const UNIT: Unit = Unit {
 
 /// What is wanted of a program.
 pub(super) static LIBRARY: Library = Library {
+    connects: false,
     fields: &[
         Field::new(&["runtime.sudog"], &["g"]),
         Field::new(&["runtime.hchan"], &["elemsize"]),
