@@ -21,6 +21,8 @@ use crate::services;
 
 /// Calls that each client makes; the last one fails.
 const CALLS: usize = 5;
+/// What the first call of each client says of its trace: the trace and the parent.
+const SAID: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
 /// From which minor version on a request of `net/http` knows its route.
 const ROUTES: u32 = 22;
 
@@ -164,6 +166,7 @@ impl Cell {
                 expect(span, "network.protocol.version", version)?;
             }
         }
+        said(&servers)?;
         let route = if self.minor >= ROUTES { "/item/{id}" } else { "" };
         for span in servers.iter().filter(|span| span.attr("http.response.status_code") == "200") {
             ensure!(span.attr("url.path").starts_with("/item/"), "{:?}", span.attrs);
@@ -171,6 +174,15 @@ impl Cell {
         }
         Ok(())
     }
+}
+
+/// One server's call belongs where its client's head says, and no other.
+fn said(servers: &[&Span]) -> Result<()> {
+    let (trace, parent) = SAID;
+    let heard = servers.iter().filter(|span| span.trace == trace);
+    let parents: Vec<_> = heard.map(|span| span.parent.as_str()).collect();
+    ensure!(parents == [parent], "in the trace that was said, parents are {parents:?}");
+    Ok(())
 }
 
 fn sides(spans: &[Span]) -> (Vec<&Span>, Vec<&Span>) {
@@ -191,6 +203,7 @@ fn grpc(spans: &[Span], kind: &str) -> Result<()> {
         other => bail!("no kind {other}"),
     };
     let (servers, clients) = sides(spans);
+    said(&servers)?;
     for side in [servers, clients] {
         ensure!(side.len() == CALLS, "{} spans of one side", side.len());
         let missing = side.iter().filter(|span| span.attr("rpc.grpc.status_code") == "5");

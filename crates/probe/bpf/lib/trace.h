@@ -88,4 +88,15 @@ static __always_inline void trace_descend(struct trace_context *c)
     c->heard = 0;
     c->flags = trace_flags(c->trace, true, c->flags);
 }
+
+/* The message itself says that the span's parent is `parent` of `trace`. */
+static __always_inline void trace_heard(struct trace_context *c, const __u64 *trace, __u64 parent, __u8 flags)
+{
+    c->trace[0] = trace[0];
+    c->trace[1] = trace[1];
+    c->parent = parent;
+    c->heard = parent;
+    c->flags = trace_flags(trace, true, flags);
+    c->method = PARENT_HEADER;
+}
 #endif

@@ -41,12 +41,11 @@ static __always_inline void go_connected(struct go_call *call, struct sock *sk)
     __builtin_memcpy(call->remote, r->remote, sizeof(call->remote));
 }
 
-/* A server's call begins a request of its own, which the current goroutine serves. */
+/* A server's call, which has its place, is a request that the current goroutine serves. */
 static __always_inline void go_serve(struct go_call *call, const struct admitted *who)
 {
     struct task task = current_task(who);
 
-    trace_begin(&call->place);
     call->serves = request_begin(&task, &call->place, false);
 }
 

@@ -38,7 +38,7 @@ struct {
     __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
 } GO_UNIT(events) SEC(".maps");
 
-static __always_inline const struct GO_UNIT(facts) *facts_of(struct go_regs *ctx)
+static __always_inline const struct GO_UNIT(facts) * facts_of(struct go_regs *ctx)
 {
     __u32 file = code_file(ctx);
 

@@ -23,6 +23,12 @@ struct go_net_facts {
     __u16 sotype;
 };
 
+/* Where decoded header fields of HTTP/2 have name and value: hpack.HeaderField, in x/net or as net/http has it. */
+struct go_field_facts {
+    __u16 name;
+    __u16 value;
+};
+
 /* Argument of the programs that forget what a process had under way. */
 struct go_sweeping {
     __u32 retired; /* the process; 0: none */

@@ -142,18 +142,19 @@ static __always_inline bool is_passed_on(const struct trace_context *call, const
 static __always_inline void place_as_said(struct socket_conn *c, const struct traceparent *t)
 {
     struct trace_context *place = &c->record.place;
+    __u64 parent = place->parent;
+    __u8 method = place->method;
 
-    place->heard = t->span;
-    if (c->asks == SENT && is_passed_on(place, t))
+    if (c->asks == SENT && is_passed_on(place, t)) {
+        place->heard = t->span;
         return;
-    place->trace[0] = t->trace[0];
-    place->trace[1] = t->trace[1];
-    place->flags = trace_flags(t->trace, true, t->flags);
+    }
+    trace_heard(place, t->trace, t->span, t->flags);
     /* The other end of this very call has the same head, and its span is nearer. */
-    if (place->method == PARENT_SOCKET_PAIR)
-        return;
-    place->parent = t->span;
-    place->method = PARENT_HEADER;
+    if (method == PARENT_SOCKET_PAIR) {
+        place->parent = parent;
+        place->method = method;
+    }
 }
 
 /* Looks on through the head of the open exchange's request. */

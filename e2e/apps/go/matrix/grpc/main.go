@@ -5,7 +5,7 @@
 //	grpc serve PORT
 //	grpc call PORT unary|stream COUNT    begins once a line came on standard input
 //
-// The client makes COUNT calls, and the last one fails.
+// The client makes COUNT calls, and the last one fails. The first names a trace.
 package main
 
 import (
@@ -21,11 +21,27 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-const bad = "nothing"
+const (
+	bad   = "nothing"
+	first = "1"
+
+	// traceparent is what the first call says of its trace.
+	traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+)
+
+// about is the context of the call for an item.
+func about(item string) context.Context {
+	ctx := context.Background()
+	if item == first {
+		ctx = metadata.AppendToOutgoingContext(ctx, "traceparent", traceparent)
+	}
+	return ctx
+}
 
 var service = grpc.ServiceDesc{
 	ServiceName: "shop.Stock",
@@ -68,12 +84,12 @@ func watch(_ any, stream grpc.ServerStream) error {
 
 func unary(connection *grpc.ClientConn, item string) error {
 	answer := new(wrapperspb.StringValue)
-	return connection.Invoke(context.Background(), "/shop.Stock/Count", wrapperspb.String(item), answer)
+	return connection.Invoke(about(item), "/shop.Stock/Count", wrapperspb.String(item), answer)
 }
 
 // stream sends three messages and takes three answers.
 func stream(connection *grpc.ClientConn, item string) error {
-	talk, err := connection.NewStream(context.Background(), &service.Streams[0], "/shop.Stock/Watch")
+	talk, err := connection.NewStream(about(item), &service.Streams[0], "/shop.Stock/Watch")
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,8 @@
 //	web serve PORT plain|tls1|tls2
 //	web call PORT plain|tls1|tls2 COUNT    begins once a line came on standard input
 //
-// The client asks COUNT times for an item, and the last time for something that is not there.
+// The client asks COUNT times for an item, and the last time for something that is not there. Its first request
+// names a trace.
 package main
 
 import (
@@ -56,6 +57,9 @@ func serve(address, way string) error {
 	return server.ListenAndServeTLS("", "")
 }
 
+// traceparent is what the first request says of its trace.
+const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 func call(address, way string, count int) error {
 	transport := &http.Transport{ForceAttemptHTTP2: way == "tls2"}
 	scheme := "http"
@@ -69,7 +73,14 @@ func call(address, way string, count int) error {
 		if i == count {
 			path, want = "/nowhere", 404
 		}
-		answer, err := client.Get(scheme + "://" + address + path)
+		request, err := http.NewRequest("GET", scheme+"://"+address+path, nil)
+		if err != nil {
+			return err
+		}
+		if i == 1 {
+			request.Header.Set("traceparent", traceparent)
+		}
+		answer, err := client.Do(request)
 		if err != nil {
 			return err
 		}

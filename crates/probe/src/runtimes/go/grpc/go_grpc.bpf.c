@@ -6,10 +6,11 @@
  * Out    go_grpc_events   one go_grpc_record per call
  * State  go_grpc_calls    private; calls under way, by goroutine or by stream
  *        go_grpc_files    private; offsets of fields, by file
+ *        go_grpc_heard    private; traces of streams that are about to be served
  *        socket_conns     of the unit `socket`: claimed
  *        vor_requests     what goroutines serve
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
- * Cost   three visits per call
+ * Cost   three visits per call, four of a server
  */
 #include "wire.h"
 
@@ -17,6 +18,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define CODE_UNKNOWN 2
 #define CODE_MAX 16
+/* Type of the frame that begins a stream (RFC 9113). */
+#define FRAME_HEADERS 1
 
 enum kind {
     SERVER = 0,
@@ -33,7 +36,7 @@ struct going {
 };
 
 #define GO_UNIT(thing) go_grpc_##thing
-#include "../unit.h"
+#include "../heard.h"
 
 /* The code of a *status.Status, 0 when it has none. */
 static __always_inline __u32 status_code(__u64 status, const struct go_grpc_facts *f)
@@ -59,6 +62,41 @@ static __always_inline __u32 error_code(__u64 type, __u64 error, const struct go
     return code && code <= CODE_MAX ? code : CODE_UNKNOWN;
 }
 
+/* The number of the stream whose head the MetaHeadersFrame at `frame` is; 0 when it is none. */
+static __always_inline __u32 head_stream(__u64 frame, const struct go_grpc_facts *f)
+{
+    __u64 header = go_word(frame, 0);
+    __u32 stream = go_half(header, f->header_stream);
+
+    /* A client's streams have odd numbers. */
+    return go_byte(header, f->header_type) == FRAME_HEADERS && stream & 1 ? stream : 0;
+}
+
+/*
+ * (*http2Server).operateHeaders(frame, …), since 1.60 (ctx, frame, …), begins, on the goroutine that reads the
+ * connection.
+ */
+SEC("uprobe")
+int go_grpc_head(struct go_regs *ctx)
+{
+    __u64 frame = GO_ARG1(ctx);
+    const struct go_grpc_facts *f;
+    __u32 number;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    number = head_stream(frame, f);
+    if (!number) {
+        frame = GO_ARG3(ctx);
+        number = head_stream(frame, f);
+    }
+    struct heard_key stream = heard_key(GO_ARG0(ctx), number);
+
+    if (number)
+        heard_keep(&stream, frame + f->frame_fields, &f->field);
+    return 0;
+}
+
 /* (*Server).handleStream(t, stream, …) begins, on a goroutine of its own or of a pool. */
 SEC("uprobe")
 int go_grpc_serve(struct go_regs *ctx)
@@ -70,17 +108,20 @@ int go_grpc_serve(struct go_regs *ctx)
     struct go_grpc_record *r;
     struct going *g;
 
-    if (!who || !(f = facts_of(ctx)) || going(&key) ||
-        !(g = going_begin(ctx, who, &key, GO_SERVER)))
+    if (!who || !(f = facts_of(ctx)) || going(&key) || !(g = going_begin(ctx, who, &key, GO_SERVER)))
         return 0;
     r = &g->record;
     /* Since 1.69 a part of a ServerStream, which pointed to it at first. */
     if (f->stream_within != GO_NOWHERE)
         stream += f->stream_within;
     r->method_len = go_string(r->method, GO_GRPC_METHOD, stream, f->stream_method);
-    if (r->method[0] != '/')
-        r->method_len = go_string(r->method, GO_GRPC_METHOD, go_word(stream, 0), f->stream_method);
-    go_serve(&r->call, who);
+    if (r->method[0] != '/') {
+        stream = go_word(stream, 0);
+        r->method_len = go_string(r->method, GO_GRPC_METHOD, stream, f->stream_method);
+    }
+    struct heard_key heard = heard_key(transport, go_half(stream, f->stream_id));
+
+    heard_serve(&heard, &r->call, who);
     struct sock *sk = go_sock(go_interface(transport, f->server_conn), &f->net);
 
     if (sk) {

@@ -4,6 +4,9 @@
 use super::super::library::{Feature, Field, Library, Spot};
 
 const STREAM: &str = "google.golang.org/grpc/internal/transport.Stream";
+const FRAME: &str = "golang.org/x/net/http2.MetaHeadersFrame";
+const HEADER: &str = "golang.org/x/net/http2.FrameHeader";
+const HPACK: &str = "golang.org/x/net/http2/hpack.HeaderField";
 const SERVER: &str = "google.golang.org/grpc/internal/transport.http2Server";
 const CLIENT: &str = "google.golang.org/grpc/internal/transport.http2Client";
 const STATUS: &str = "google.golang.org/grpc/internal/status.Status";
@@ -14,6 +17,12 @@ const PROTO: &str = "google.golang.org/genproto/googleapis/rpc/status.Status";
 pub(in crate::runtimes::go) static LIBRARY: Library = Library {
     connects: true,
     fields: &[
+        Field::new(&[HPACK], &["Name"]),
+        Field::new(&[HPACK], &["Value"]),
+        Field::new(&[FRAME], &["Fields"]),
+        Field::new(&[HEADER], &["Type"]),
+        Field::new(&[HEADER], &["StreamID"]),
+        Field::optional(&[STREAM], &["id"]),
         Field::new(&[STREAM], &["method"]),
         Field::optional(&["google.golang.org/grpc/internal/transport.ServerStream"], &["Stream"]),
         Field::new(&[SERVER], &["conn"]),
@@ -37,6 +46,14 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 ),
             ],
             needs: &[STREAM, SERVER, STATUS, PROTO],
+        },
+        Feature {
+            name: "incoming traces of gRPC",
+            spots: &[Spot::called(
+                &["google.golang.org/grpc/internal/transport.(*http2Server).operateHeaders"],
+                "go_grpc_head",
+            )],
+            needs: &[FRAME, HEADER, HPACK],
         },
         Feature {
             name: "gRPC clients",

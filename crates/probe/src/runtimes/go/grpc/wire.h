@@ -17,7 +17,12 @@ struct go_grpc_record {
 /* Offsets of fields. */
 struct go_grpc_facts {
     struct go_net_facts net;
-    __u16 stream_method; /* internal/transport.Stream */
+    struct go_field_facts field;
+    __u16 frame_fields; /* x/net/http2.MetaHeadersFrame, which begins with *HeadersFrame */
+    __u16 header_type;  /* x/net/http2.FrameHeader, with which HeadersFrame begins */
+    __u16 header_stream;
+    __u16 stream_id; /* internal/transport.Stream */
+    __u16 stream_method;
     __u16 stream_within; /* internal/transport.ServerStream, since 1.69 */
     __u16 server_conn;   /* internal/transport.http2Server */
     __u16 client_conn;   /* internal/transport.http2Client */

@@ -7,10 +7,11 @@
  * Out    go_http_events   one go_http_record per request
  * State  go_http_calls    private; requests under way, by goroutine
  *        go_http_files    private; offsets of fields, by file
+ *        go_http_heard    private; traces of streams that are about to be served
  *        socket_conns     of the unit `socket`: claimed; the place of each exchange
  *        vor_requests     what goroutines serve
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
- * Cost   four visits per request of a server, three of a client
+ * Cost   four visits per request of a server, five with HTTP/2; three of a client
  */
 #include "wire.h"
 
@@ -40,27 +41,37 @@ struct going {
 };
 
 #define GO_UNIT(thing) go_http_##thing
-#include "../unit.h"
+#include "../heard.h"
+
+/* Whose HTTP/2 it is. */
+static __always_inline __u32 whose(struct go_regs *ctx)
+{
+    __u32 package = code_tag(ctx);
+
+    /* The compiler must not forget the bound. */
+    asm volatile("" : "+r"(package));
+    return package < GO_HTTP_PACKAGES ? package : 0;
+}
 
 /* What server and client read alike of their request. */
-static __always_inline void read_request(struct going *g, __u64 request, const struct go_http_facts *f)
+static __always_inline void read_request(struct going *g, __u64 request, const struct go_request_facts *f)
 {
     struct go_http_record *r = &g->record;
 
     g->request = request;
     g->active = 1;
-    r->request_size = go_word(request, f->request_length);
+    r->request_size = go_word(request, f->length);
     r->response_size = -1;
     r->status = 0;
     r->call.ending = 0;
-    r->method_len = go_string(r->method, GO_HTTP_METHOD, request, f->request_method);
-    r->host_len = go_string(r->host, GO_HTTP_HOST, request, f->request_host);
+    r->method_len = go_string(r->method, GO_HTTP_METHOD, request, f->method);
+    r->host_len = go_string(r->host, GO_HTTP_HOST, request, f->host);
     r->route_len = 0;
 }
 
 /* A server's handler begins with `request`. */
 static __always_inline void answer_begin(struct go_regs *ctx, struct going *g, struct admitted *who, __u64 request,
-                                         const struct go_http_facts *f)
+                                         const struct go_request_facts *f)
 {
     struct go_http_record *r = &g->record;
     __u64 now = bpf_ktime_get_ns();
@@ -69,10 +80,10 @@ static __always_inline void answer_begin(struct go_regs *ctx, struct going *g, s
     g->read_ns = 0;
     r->call.handled_ns = now;
     read_request(g, request, f);
-    r->major = go_word(request, f->request_major);
-    r->minor = go_word(request, f->request_minor);
-    r->tls = go_word(request, f->request_tls) != 0;
-    r->target_len = go_string(r->target, GO_HTTP_TARGET, request, f->request_target);
+    r->major = go_word(request, f->major);
+    r->minor = go_word(request, f->minor);
+    r->tls = go_word(request, f->tls) != 0;
+    r->target_len = go_string(r->target, GO_HTTP_TARGET, request, f->target);
 }
 
 /* A server's handler has ended. */
@@ -115,19 +126,21 @@ int go_http_serve(struct go_regs *ctx)
         return 0; /* HTTP/2, whose own function began it; or again after the stack has grown */
     __u64 request = GO_ARG3(ctx);
 
-    if (go_word(request, f->request_major) != 1)
+    if (go_word(request, f->request.major) != 1)
         return 0;
     if (!g && !(g = going_make(&key)))
         return 0;
-    answer_begin(ctx, g, who, request, f);
+    answer_begin(ctx, g, who, request, &f->request);
     g->writer = GO_ARG2(ctx);
     __u64 conn = go_word(g->writer, f->response_conn);
     struct go_call *call = &g->record.call;
     struct sock *sk = go_sock(go_interface(conn, f->conn_rwc), &f->net);
 
     call->serves = 0;
-    if (!sk || !conn_serve(sk, who, &call->place))
+    if (!sk || !conn_serve(sk, who, &call->place)) {
+        trace_begin(&call->place);
         go_serve(call, who);
+    }
     if (sk && call->socket != (__u64)sk)
         go_connected(call, sk);
     return 0;
@@ -196,6 +209,20 @@ int go_http_over(struct go_regs *ctx)
     return 0;
 }
 
+/* http2 (*serverConn).newWriterAndRequest(stream, frame) begins, on the goroutine of the connection. */
+SEC("uprobe")
+int go_http2_head(struct go_regs *ctx)
+{
+    const struct go_http_facts *f;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    struct heard_key stream = heard_key(GO_ARG1(ctx), 0);
+
+    heard_keep(&stream, GO_ARG2(ctx) + f->frame_fields[whose(ctx)], &f->field);
+    return 0;
+}
+
 /* http2 (*serverConn).runHandler(rw, req, handler) begins, on a goroutine of its own. */
 SEC("uprobe")
 int go_http2_serve(struct go_regs *ctx)
@@ -203,17 +230,25 @@ int go_http2_serve(struct go_regs *ctx)
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, SERVER);
     const struct go_http_facts *f;
-    __u32 whose = code_tag(ctx) & 1;
+    __u32 package = whose(ctx);
     struct going *g;
 
-    if (!who || !(f = facts_of(ctx)) || !(g = going_make(&key)))
+    if (!who || !(f = facts_of(ctx)))
         return 0;
-    answer_begin(ctx, g, who, GO_ARG2(ctx), f);
+    g = going(&key);
+    if ((g && g->active) || !(g = going_make(&key)))
+        return 0; /* again, after the stack has grown; or no memory */
+    answer_begin(ctx, g, who, GO_ARG2(ctx), package == GO_HTTP_MOVED ? &f->moved : &f->request);
+    /* The route is noted in the request that handlers get, which is another. */
+    if (package == GO_HTTP_MOVED)
+        g->request = 0;
     g->version_2 = 1;
     g->record.major = 2;
-    g->writer = go_word(GO_ARG1(ctx), f->writer_state[whose]);
-    go_serve(&g->record.call, who);
-    struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->server_conn[whose]), &f->net);
+    g->writer = go_word(GO_ARG1(ctx), f->writer_state[package]);
+    struct heard_key stream = heard_key(go_word(g->writer, f->state_stream[package]), 0);
+
+    heard_serve(&stream, &g->record.call, who);
+    struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->server_conn[package]), &f->net);
 
     if (sk) {
         conn_take(sk, who, RECEIVED);
@@ -228,7 +263,7 @@ int go_http2_done(struct go_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     const struct go_http_facts *f;
-    __u32 whose = code_tag(ctx) & 1;
+    __u32 package = whose(ctx);
     struct going *g;
 
     if (!admitted() || !(f = facts_of(ctx)))
@@ -236,8 +271,8 @@ int go_http2_done(struct go_regs *ctx)
     g = going(&key);
     if (!g || !g->active || !g->version_2)
         return 0;
-    g->record.status = go_word(g->writer, f->state_status[whose]) ?: 200;
-    g->record.response_size = go_word(g->writer, f->state_written[whose]);
+    g->record.status = go_word(g->writer, f->state_status[package]) ?: 200;
+    g->record.response_size = go_word(g->writer, f->state_written[package]);
     g->answered = 1;
     return 0;
 }
@@ -270,10 +305,10 @@ static __always_inline struct going *ask_begin(struct go_regs *ctx, struct admit
     if (!g)
         return NULL;
     struct go_http_record *r = &g->record;
-    __u64 url = go_word(request, f->request_url);
+    __u64 url = go_word(request, f->request.url);
 
     go_place(&r->call, who);
-    read_request(g, request, f);
+    read_request(g, request, &f->request);
     r->major = 1;
     r->minor = 1;
     /* "http" or "https". */
@@ -339,21 +374,21 @@ int go_http2_ask(struct go_regs *ctx)
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, CLIENT);
     const struct go_http_facts *f;
-    __u32 whose = code_tag(ctx) & 1;
+    __u32 package = whose(ctx);
     struct going *g;
 
     if (!who || !(f = facts_of(ctx)))
         return 0;
     g = going(&key);
     if (!g) {
-        g = ask_begin(ctx, who, &key, GO_ARG1(ctx), f);
-        if (!g)
+        /* Since 1.27 the request is of another kind here. */
+        if (package == GO_HTTP_MOVED || !(g = ask_begin(ctx, who, &key, GO_ARG1(ctx), f)))
             return 0;
         g->place = HTTP2;
     }
     g->record.major = 2;
     g->record.minor = 0;
-    struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->client_conn[whose]), &f->net);
+    struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->client_conn[package]), &f->net);
 
     if (sk) {
         conn_take(sk, who, SENT);

@@ -2,13 +2,17 @@
 //! What is wanted of a program.
 
 use super::super::library::{Feature, Field, Library, Spot};
-use crate::tracers::wire::{GO_HTTP_BUNDLED, GO_HTTP_XNET};
+use crate::tracers::wire::{GO_HTTP_BUNDLED, GO_HTTP_MOVED, GO_HTTP_XNET};
 
 const REQUEST: &[&str] = &["net/http.Request"];
 const URL: &[&str] = &["net/url.URL"];
 const RESPONSE: &[&str] = &["net/http.response"];
 const CONN: &[&str] = &["net/http.conn"];
 const ANSWER: &[&str] = &["net/http.Response"];
+const MOVED: &[&str] = &["net/http/internal/http2.ServerRequest"];
+const HEADER_FIELD: &[&str] = &[HPACK_OF_NET_HTTP, HPACK_OF_X_NET];
+const HPACK_OF_NET_HTTP: &str = "vendor/golang.org/x/net/http2/hpack.HeaderField";
+const HPACK_OF_X_NET: &str = "golang.org/x/net/http2/hpack.HeaderField";
 const PERSIST: &[&str] = &["net/http.persistConn"];
 
 /// The library.
@@ -23,6 +27,16 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Field::new(REQUEST, &["Host"]),
         Field::new(REQUEST, &["RequestURI"]),
         Field::new(REQUEST, &["TLS"]),
+        Field::new(MOVED, &["Method"]),
+        Field::new(MOVED, &["URL"]),
+        Field::new(MOVED, &["ProtoMajor"]),
+        Field::new(MOVED, &["ProtoMinor"]),
+        Field::new(MOVED, &["ContentLength"]),
+        Field::new(MOVED, &["Host"]),
+        Field::new(MOVED, &["RequestURI"]),
+        Field::new(MOVED, &["TLS"]),
+        Field::new(HEADER_FIELD, &["Name"]),
+        Field::new(HEADER_FIELD, &["Value"]),
         Field::optional(REQUEST, &["pat"]),
         Field::new(URL, &["Scheme"]),
         Field::new(URL, &["Host"]),
@@ -38,14 +52,25 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Field::new(PERSIST, &["conn"]),
         Field::new(&["net/http.http2serverConn"], &["conn"]),
         Field::new(&["golang.org/x/net/http2.serverConn"], &["conn"]),
+        Field::new(&["net/http/internal/http2.serverConn"], &["conn"]),
         Field::new(&["net/http.http2responseWriter"], &["rws"]),
         Field::new(&["golang.org/x/net/http2.responseWriter"], &["rws"]),
+        Field::new(&["net/http/internal/http2.responseWriter"], &["rws"]),
+        Field::optional(&["net/http.http2responseWriterState"], &["stream"]),
+        Field::optional(&["golang.org/x/net/http2.responseWriterState"], &["stream"]),
+        Field::optional(&["net/http/internal/http2.responseWriterState"], &["stream"]),
         Field::new(&["net/http.http2responseWriterState"], &["status"]),
         Field::new(&["golang.org/x/net/http2.responseWriterState"], &["status"]),
+        Field::new(&["net/http/internal/http2.responseWriterState"], &["status"]),
         Field::new(&["net/http.http2responseWriterState"], &["wroteBytes"]),
         Field::new(&["golang.org/x/net/http2.responseWriterState"], &["wroteBytes"]),
+        Field::new(&["net/http/internal/http2.responseWriterState"], &["wroteBytes"]),
         Field::new(&["net/http.http2ClientConn"], &["tconn"]),
         Field::new(&["golang.org/x/net/http2.ClientConn"], &["tconn"]),
+        Field::new(&["net/http/internal/http2.ClientConn"], &["tconn"]),
+        Field::new(&["net/http.http2MetaHeadersFrame"], &["Fields"]),
+        Field::new(&["golang.org/x/net/http2.MetaHeadersFrame"], &["Fields"]),
+        Field::new(&["net/http/internal/http2.MetaHeadersFrame"], &["Fields"]),
     ],
     features: &[
         Feature {
@@ -164,6 +189,68 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 "net/http.Response",
                 "golang.org/x/net/http2.ClientConn",
             ],
+        },
+        Feature {
+            name: "incoming traces of HTTP/2",
+            spots: &[Spot::called(
+                &["net/http.(*http2serverConn).newWriterAndRequest"],
+                "go_http2_head",
+            )
+            .tagged(GO_HTTP_BUNDLED)],
+            needs: &["net/http.http2MetaHeadersFrame", HPACK_OF_NET_HTTP, HPACK_OF_X_NET],
+        },
+        Feature {
+            name: "incoming traces of HTTP/2 of x/net",
+            spots: &[Spot::called(
+                &["golang.org/x/net/http2.(*serverConn).newWriterAndRequest"],
+                "go_http2_head",
+            )
+            .tagged(GO_HTTP_XNET)],
+            needs: &["golang.org/x/net/http2.MetaHeadersFrame", HPACK_OF_NET_HTTP, HPACK_OF_X_NET],
+        },
+        Feature {
+            name: "incoming traces of HTTP/2 since Go 1.27",
+            spots: &[Spot::called(
+                &["net/http/internal/http2.(*serverConn).newWriterAndRequest"],
+                "go_http2_head",
+            )
+            .tagged(GO_HTTP_MOVED)],
+            needs: &["net/http/internal/http2.MetaHeadersFrame", HPACK_OF_NET_HTTP, HPACK_OF_X_NET],
+        },
+        Feature {
+            name: "HTTP/2 servers since Go 1.27",
+            spots: &[
+                Spot::called(
+                    &["net/http/internal/http2.(*serverConn).runHandler"],
+                    "go_http2_serve",
+                )
+                .tagged(GO_HTTP_MOVED),
+                Spot::returns(
+                    &["net/http/internal/http2.(*serverConn).runHandler"],
+                    "go_http2_served",
+                )
+                .tagged(GO_HTTP_MOVED),
+                Spot::called(
+                    &["net/http/internal/http2.(*responseWriter).handlerDone"],
+                    "go_http2_done",
+                )
+                .tagged(GO_HTTP_MOVED),
+            ],
+            needs: &[
+                "net/http/internal/http2.ServerRequest",
+                "net/http/internal/http2.serverConn",
+                "net/http/internal/http2.responseWriter",
+                "net/http/internal/http2.responseWriterState",
+            ],
+        },
+        Feature {
+            name: "HTTP/2 clients since Go 1.27",
+            spots: &[Spot::called(
+                &["net/http/internal/http2.(*ClientConn).roundTrip"],
+                "go_http2_ask",
+            )
+            .tagged(GO_HTTP_MOVED)],
+            needs: &["net/http/internal/http2.ClientConn"],
         },
     ],
 };

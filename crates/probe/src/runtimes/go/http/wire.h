@@ -11,6 +11,8 @@
 /* Tag of a place: of whose HTTP/2 it is. */
 #define GO_HTTP_BUNDLED 0
 #define GO_HTTP_XNET 1
+#define GO_HTTP_MOVED 2 /* net/http/internal/http2, since 1.27 */
+#define GO_HTTP_PACKAGES 3
 
 /* One request and how it was answered. */
 struct go_http_record {
@@ -33,18 +35,25 @@ struct go_http_record {
     __u8 route[GO_HTTP_ROUTE];
 };
 
+/* Where a server's request has what. */
+struct go_request_facts {
+    __u16 method;
+    __u16 url;
+    __u16 major;
+    __u16 minor;
+    __u16 length;
+    __u16 host;
+    __u16 target;
+    __u16 tls;
+};
+
 /* Offsets of fields. Those of HTTP/2 by tag. */
 struct go_http_facts {
     struct go_net_facts net;
-    __u16 request_method; /* net/http.Request */
-    __u16 request_url;
-    __u16 request_major;
-    __u16 request_minor;
-    __u16 request_length;
-    __u16 request_host;
-    __u16 request_target;
-    __u16 request_tls;
-    __u16 request_route; /* pat, since 1.22; a pattern begins with its text */
+    struct go_request_facts request; /* net/http.Request */
+    struct go_request_facts moved;   /* net/http/internal/http2.ServerRequest */
+    struct go_field_facts field;
+    __u16 request_route; /* net/http.Request: pat, since 1.22; a pattern begins with its text */
     __u16 url_scheme;    /* net/url.URL */
     __u16 url_host;
     __u16 url_path;
@@ -56,10 +65,12 @@ struct go_http_facts {
     __u16 conn_hijacked;
     __u16 answer_status; /* net/http.Response */
     __u16 answer_length;
-    __u16 persist_conn;    /* net/http.persistConn */
-    __u16 server_conn[2];  /* http2.serverConn */
-    __u16 writer_state[2]; /* http2.responseWriter */
-    __u16 state_status[2]; /* http2.responseWriterState */
-    __u16 state_written[2];
-    __u16 client_conn[2]; /* http2.ClientConn */
+    __u16 persist_conn;                   /* net/http.persistConn */
+    __u16 server_conn[GO_HTTP_PACKAGES];  /* http2.serverConn */
+    __u16 writer_state[GO_HTTP_PACKAGES]; /* http2.responseWriter */
+    __u16 state_stream[GO_HTTP_PACKAGES]; /* http2.responseWriterState */
+    __u16 state_status[GO_HTTP_PACKAGES];
+    __u16 state_written[GO_HTTP_PACKAGES];
+    __u16 client_conn[GO_HTTP_PACKAGES];  /* http2.ClientConn */
+    __u16 frame_fields[GO_HTTP_PACKAGES]; /* http2.MetaHeadersFrame */
 };
