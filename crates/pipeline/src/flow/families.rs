@@ -16,31 +16,6 @@ use super::{
 use crate::Measured;
 use crate::config::AGENT_IP;
 
-/// Every family of flows and DNS answers.
-pub static ALL: &[&Family] = &[
-    &FLOW_BYTES,
-    &FLOW_PACKETS,
-    &INTER_ZONE,
-    &TCP_ROUND_TRIP,
-    &TCP_RETRANSMITS,
-    &TCP_FAILED_CONNECTS,
-    &TCP_RESETS,
-    &TCP_ZERO_WINDOWS,
-    &dns::LOOKUPS,
-];
-
-/// Those that a flow feeds.
-static OF_FLOWS: &[&Family] = &[
-    &FLOW_BYTES,
-    &FLOW_PACKETS,
-    &INTER_ZONE,
-    &TCP_ROUND_TRIP,
-    &TCP_RETRANSMITS,
-    &TCP_FAILED_CONNECTS,
-    &TCP_RESETS,
-    &TCP_ZERO_WINDOWS,
-];
-
 /// Upper bounds for round-trip times, seconds.
 const ROUND_TRIP_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
@@ -112,12 +87,44 @@ const OPTIONAL: &[Key] = &[
     Key::new("k8s.dst.node.ip"),
 ];
 
-const fn sum(
+/// How a family adds up.
+const SUM: Instrument = Instrument::Sum;
+const ROUND_TRIPS: Instrument = Instrument::Histogram(ROUND_TRIP_BUCKETS);
+
+/// Every family of flows and DNS answers; those that flows feed come first.
+pub static ALL: &[&Family] = &[
+    &family("network.flow.bytes", FLOW, "{bytes}", SUM, BYTES, "Bytes of network flows"),
+    &family("network.flow.packets", FLOW_PACKETS, "{packets}", SUM, PACKETS, "Packets of network flows"),
+    &family("network.inter.zone.bytes", ZONES, "{bytes}", SUM, INTER_ZONE_BYTES, "Bytes of network flows from one zone to another"),
+    &family("stat.tcp.rtt", STATS, "s", ROUND_TRIPS, ROUND_TRIP, "Smoothed round-trip times of TCP connections"),
+    &family("stat.tcp.retransmits", STATS, "{segments}", SUM, RETRANSMITS, "TCP segments that were sent again"),
+    &family("stat.tcp.failed.connections", STATS, "{connections}", SUM, FAILED_CONNECTS, "Attempts to connect over TCP that failed"),
+    &family("stat.tcp.resets", STATS, "{segments}", SUM, RESETS, "TCP segments that reset a connection"),
+    &family("stat.tcp.zero.windows", STATS, "{segments}", SUM, ZERO_WINDOWS, "TCP segments that said that there is no room for more"),
+    &dns::LOOKUPS,
+];
+
+/// Those that a flow feeds.
+static OF_FLOWS: &[&Family] = match ALL.split_last() {
+    Some((_answers, flows)) => flows,
+    None => ALL,
+};
+
+/// Who asks for a family, and the labels it has then.
+type Wanted = (Group, &'static [Key]);
+
+const FLOW: Wanted = (Group::Network, FLOW_LABELS);
+const FLOW_PACKETS: Wanted = (Group::NetworkPackets, FLOW_LABELS);
+const ZONES: Wanted = (Group::InterZone, ZONE_LABELS);
+const STATS: Wanted = (Group::Stats, STAT_LABELS);
+
+const fn family(
     name: &'static str,
+    (group, labels): Wanted,
     unit: &'static str,
-    help: &'static str,
+    instrument: Instrument,
     of: Key,
-    (group, labels): (Group, &'static [Key]),
+    help: &'static str,
 ) -> Family {
     Family {
         name,
@@ -125,73 +132,12 @@ const fn sum(
         group,
         unit,
         help,
-        instrument: Instrument::Sum,
+        instrument,
         measure: Measure::Attribute(of),
         labels,
         optional: OPTIONAL,
     }
 }
-
-static FLOW_BYTES: Family = sum(
-    "network.flow.bytes",
-    "{bytes}",
-    "Bytes of network flows",
-    BYTES,
-    (Group::Network, FLOW_LABELS),
-);
-static FLOW_PACKETS: Family = sum(
-    "network.flow.packets",
-    "{packets}",
-    "Packets of network flows",
-    PACKETS,
-    (Group::NetworkPackets, FLOW_LABELS),
-);
-static INTER_ZONE: Family = sum(
-    "network.inter.zone.bytes",
-    "{bytes}",
-    "Bytes of network flows from one zone to another",
-    INTER_ZONE_BYTES,
-    (Group::InterZone, ZONE_LABELS),
-);
-static TCP_ROUND_TRIP: Family = Family {
-    name: "stat.tcp.rtt",
-    standard: false,
-    group: Group::Stats,
-    unit: "s",
-    help: "Smoothed round-trip times of TCP connections",
-    instrument: Instrument::Histogram(ROUND_TRIP_BUCKETS),
-    measure: Measure::Attribute(ROUND_TRIP),
-    labels: STAT_LABELS,
-    optional: OPTIONAL,
-};
-static TCP_RETRANSMITS: Family = sum(
-    "stat.tcp.retransmits",
-    "{segments}",
-    "TCP segments that were sent again",
-    RETRANSMITS,
-    (Group::Stats, STAT_LABELS),
-);
-static TCP_FAILED_CONNECTS: Family = sum(
-    "stat.tcp.failed.connections",
-    "{connections}",
-    "Attempts to connect over TCP that failed",
-    FAILED_CONNECTS,
-    (Group::Stats, STAT_LABELS),
-);
-static TCP_RESETS: Family = sum(
-    "stat.tcp.resets",
-    "{segments}",
-    "TCP segments that reset a connection",
-    RESETS,
-    (Group::Stats, STAT_LABELS),
-);
-static TCP_ZERO_WINDOWS: Family = sum(
-    "stat.tcp.zero.windows",
-    "{segments}",
-    "TCP segments that said that there is no room for more",
-    ZERO_WINDOWS,
-    (Group::Stats, STAT_LABELS),
-);
 
 impl Measured for Flow {
     fn families(&self) -> &'static [&'static Family] {
