@@ -21,7 +21,7 @@ pub mod trace;
 
 pub use attrs::{Attrs, Key, Value};
 pub use capture::{Captured, Ending, Exchange, Life, LifeEvent, Message, Origin, TaskName};
-pub use dns::DnsAnswer;
+pub use dns::DnsLookup;
 pub use flow::{EndFacts, Flow, FlowEnd, FlowKey, Initiator, Passage, TcpStats};
 pub use labels::Labels;
 pub use metric::{

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use net::{Space, config, join};
 use vor_health::Board;
-use vor_model::{DnsAnswer, Flow, FlowKey};
+use vor_model::{DnsLookup, Flow, FlowKey};
 use vor_probe::flows::{FlowConfig, FlowOutlets, Flows, MaxFlows, Source};
 
 /// Flows at once, and packets of each.
@@ -35,7 +35,7 @@ struct Told {
 /// Runs `act` in `space` while flows are counted; gives what was told of them. Only their number is kept.
 fn count(space: &Space, config: FlowConfig, act: impl FnOnce()) -> (Told, Arc<Board>, u64) {
     let (flows, mut batches) = tokio::sync::mpsc::channel::<Vec<Flow>>(8);
-    let (dns, _) = tokio::sync::mpsc::channel::<Vec<DnsAnswer>>(1);
+    let (dns, _) = tokio::sync::mpsc::channel::<Vec<DnsLookup>>(1);
     let board = Board::new();
     let health = Arc::clone(&board);
     let told = thread::spawn(move || {

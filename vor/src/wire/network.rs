@@ -11,7 +11,7 @@ use vor_enrich::dns::{Answers, Resolver, ReverseDnsType};
 use vor_enrich::host;
 use vor_export::Feature;
 use vor_export::print::PrintFlows;
-use vor_model::{DnsAnswer, Flow, Group, Language, Service};
+use vor_model::{DnsLookup, Flow, Group, Language, Service};
 use vor_pipeline::stages::{Cidrs, Dedup, Filter, Owners, Protocols, ReverseDns, Workloads};
 use vor_pipeline::{Chain, Directory, Meter, Outlet, now};
 use vor_probe::flows::{FlowOutlets, Flows};
@@ -160,7 +160,7 @@ async fn pass(mut batches: Receiver<Vec<Flow>>, mut chain: Chain<Flow>, outlet: 
 
 /// Takes answers of name servers, until there are no more.
 async fn hear(
-    mut batches: Receiver<Vec<DnsAnswer>>,
+    mut batches: Receiver<Vec<DnsLookup>>,
     names: Option<Arc<Answers>>,
     meter: Option<Arc<Meter>>,
 ) {

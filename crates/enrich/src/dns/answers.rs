@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use vor_health::{Board, Counter};
-use vor_model::{DnsAnswer, ProcessKey, Workload};
+use vor_model::{DnsLookup, ProcessKey, Workload};
 use vor_pipeline::{Directory, now};
 
 use super::STAGE;
@@ -39,7 +39,7 @@ impl Answers {
     }
 
     /// Takes the addresses of `answer`.
-    pub fn learn(&self, answer: &DnsAnswer) {
+    pub fn learn(&self, answer: &DnsLookup) {
         if answer.name.is_empty() {
             return;
         }
@@ -76,12 +76,12 @@ mod tests {
 
     use super::*;
 
-    fn answer(name: &str, addresses: &[&str], ttl: u64) -> DnsAnswer {
+    fn answer(name: &str, addresses: &[&str], ttl: u64) -> DnsLookup {
         let end = |port| FlowEnd { ip: "192.0.2.1".parse().unwrap(), port };
-        DnsAnswer {
+        DnsLookup {
             name: name.to_owned(),
             kind: 1,
-            code: 0,
+            code: Some(0),
             addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
             ttl: Duration::from_secs(ttl),
             client: end(4000),

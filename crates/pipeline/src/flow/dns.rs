@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How long name servers take: what DNS answers feed.
+//! How long name servers take: what lookups feed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use vor_model::semconv::{
     CLIENT_ADDRESS, CLIENT_PORT, DURATION_BUCKETS, ERROR_TYPE, SERVER_ADDRESS, SERVER_PORT,
 };
 use vor_model::{
-    DnsAnswer, Exemplar, Family, Group, Instrument, Key, Measure, Mono, Service, Value,
+    DnsLookup, Exemplar, Family, Group, Instrument, Key, Measure, Mono, Service, Value,
 };
 
 use crate::{Attributed, Measured};
@@ -22,20 +22,20 @@ pub(super) static LOOKUPS: Family = Family {
     standard: true,
     group: Group::Stats,
     unit: "s",
-    help: "Time from a question on the network to its answer",
+    help: "Time from a question on the network to its answer, or until nobody waits for one",
     instrument: Instrument::Histogram(DURATION_BUCKETS),
     measure: Measure::Attribute(DURATION),
     labels: &[QUESTION, ERROR_TYPE, SERVER_ADDRESS],
     optional: &[QUESTION_TYPE, CLIENT_ADDRESS, CLIENT_PORT, SERVER_PORT],
 };
 
-/// What an answer feeds.
-static OF_ANSWERS: &[&Family] = &[&LOOKUPS];
+/// What a lookup feeds.
+static OF_LOOKUPS: &[&Family] = &[&LOOKUPS];
 
-/// Not an attribute that is shown: the time that an answer took, where the question was seen.
+/// Not an attribute that is shown: the time that a lookup took, where the question was seen.
 const DURATION: Key = Key::new("dns.duration");
 
-impl Attributed for DnsAnswer {
+impl Attributed for DnsLookup {
     fn attribute(&self, key: &Key) -> Option<Cow<'_, Value>> {
         let value = match key {
             key if *key == DURATION => Value::Float(self.at.since(self.asked?).as_secs_f64()),
@@ -52,9 +52,9 @@ impl Attributed for DnsAnswer {
     }
 }
 
-impl Measured for DnsAnswer {
+impl Measured for DnsLookup {
     fn families(&self) -> &'static [&'static Family] {
-        OF_ANSWERS
+        OF_LOOKUPS
     }
 
     fn service(&self) -> Option<&Arc<Service>> {
@@ -94,8 +94,9 @@ fn question_type(kind: u16) -> Value {
     word.into()
 }
 
-/// Response codes (the same page); success is no error.
-fn error(code: u8) -> Option<Value> {
+/// Response codes (the same page); success is no error, silence is one.
+fn error(code: Option<u8>) -> Option<Value> {
+    let Some(code) = code else { return Some("timeout".into()) };
     let word = match code {
         0 => return None,
         1 => "FORMERR",

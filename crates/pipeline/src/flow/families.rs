@@ -8,10 +8,11 @@ use vor_model::{Exemplar, Family, Flow, Group, Instrument, Key, Measure, Service
 
 use super::dns;
 use super::{
-    BYTES, CLUSTER, DIRECTION, DST_ADDRESS, DST_CIDR, DST_NAME, DST_NAMESPACE, DST_OWNER,
-    DST_OWNER_TYPE, DST_PORT, DST_ZONE, FAILED_CONNECTS, IFACE, IFACE_DIRECTION, INTER_ZONE_BYTES,
-    PACKETS, RESETS, RETRANSMITS, ROUND_TRIP, SRC_ADDRESS, SRC_CIDR, SRC_NAME, SRC_NAMESPACE,
-    SRC_OWNER, SRC_OWNER_TYPE, SRC_PORT, SRC_ZONE, TRANSPORT, ZERO_WINDOWS,
+    BYTES, CLUSTER, DIRECTION, DST_ADDRESS, DST_CIDR, DST_CONTAINER, DST_CONTAINER_ID, DST_NAME,
+    DST_NAMESPACE, DST_OWNER, DST_OWNER_TYPE, DST_PID, DST_PORT, DST_ZONE, FAILED_CONNECTS, IFACE,
+    IFACE_DIRECTION, INTER_ZONE_BYTES, PACKETS, RESETS, RETRANSMITS, ROUND_TRIP, SRC_ADDRESS,
+    SRC_CIDR, SRC_CONTAINER, SRC_CONTAINER_ID, SRC_NAME, SRC_NAMESPACE, SRC_OWNER, SRC_OWNER_TYPE,
+    SRC_PID, SRC_PORT, SRC_ZONE, TRANSPORT, ZERO_WINDOWS,
 };
 use crate::Measured;
 use crate::config::AGENT_IP;
@@ -70,6 +71,12 @@ const OPTIONAL: &[Key] = &[
     Key::new("service.namespace"),
     Key::new("service.peer.name"),
     Key::new("service.peer.namespace"),
+    SRC_PID,
+    DST_PID,
+    SRC_CONTAINER_ID,
+    DST_CONTAINER_ID,
+    SRC_CONTAINER,
+    DST_CONTAINER,
     CLUSTER,
     SRC_OWNER,
     SRC_OWNER_TYPE,
@@ -94,13 +101,62 @@ const ROUND_TRIPS: Instrument = Instrument::Histogram(ROUND_TRIP_BUCKETS);
 /// Every family of flows and DNS answers; those that flows feed come first.
 pub static ALL: &[&Family] = &[
     &family("network.flow.bytes", FLOW, "{bytes}", SUM, BYTES, "Bytes of network flows"),
-    &family("network.flow.packets", FLOW_PACKETS, "{packets}", SUM, PACKETS, "Packets of network flows"),
-    &family("network.inter.zone.bytes", ZONES, "{bytes}", SUM, INTER_ZONE_BYTES, "Bytes of network flows from one zone to another"),
-    &family("stat.tcp.rtt", STATS, "s", ROUND_TRIPS, ROUND_TRIP, "Smoothed round-trip times of TCP connections"),
-    &family("stat.tcp.retransmits", STATS, "{segments}", SUM, RETRANSMITS, "TCP segments that were sent again"),
-    &family("stat.tcp.failed.connections", STATS, "{connections}", SUM, FAILED_CONNECTS, "Attempts to connect over TCP that failed"),
-    &family("stat.tcp.resets", STATS, "{segments}", SUM, RESETS, "TCP segments that reset a connection"),
-    &family("stat.tcp.zero.windows", STATS, "{segments}", SUM, ZERO_WINDOWS, "TCP segments that said that there is no room for more"),
+    &family(
+        "network.flow.packets",
+        FLOW_PACKETS,
+        "{packets}",
+        SUM,
+        PACKETS,
+        "Packets of network flows",
+    ),
+    &family(
+        "network.inter.zone.bytes",
+        ZONES,
+        "{bytes}",
+        SUM,
+        INTER_ZONE_BYTES,
+        "Bytes of network flows from one zone to another",
+    ),
+    &family(
+        "stat.tcp.rtt",
+        STATS,
+        "s",
+        ROUND_TRIPS,
+        ROUND_TRIP,
+        "Smoothed round-trip times of TCP connections",
+    ),
+    &family(
+        "stat.tcp.retransmits",
+        STATS,
+        "{segments}",
+        SUM,
+        RETRANSMITS,
+        "TCP segments that were sent again",
+    ),
+    &family(
+        "stat.tcp.failed.connections",
+        STATS,
+        "{connections}",
+        SUM,
+        FAILED_CONNECTS,
+        "Attempts to connect over TCP that failed",
+    ),
+    &family(
+        "stat.tcp.resets",
+        STATS,
+        "{segments}",
+        SUM,
+        RESETS,
+        "TCP segments that reset a connection",
+    ),
+    &family(
+        "stat.tcp.zero.windows",
+        STATS,
+        "{segments}",
+        SUM,
+        ZERO_WINDOWS,
+        "TCP segments that said that there is no room for more",
+    ),
     &dns::LOOKUPS,
 ];
 

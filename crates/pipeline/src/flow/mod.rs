@@ -49,12 +49,23 @@ pub(crate) const SRC_OWNER: Key = Key::new("k8s.src.owner.name");
 pub(crate) const DST_OWNER: Key = Key::new("k8s.dst.owner.name");
 pub(crate) const SRC_OWNER_TYPE: Key = Key::new("k8s.src.owner.type");
 pub(crate) const DST_OWNER_TYPE: Key = Key::new("k8s.dst.owner.type");
+pub(crate) const SRC_PID: Key = Key::new("process.src.pid");
+pub(crate) const DST_PID: Key = Key::new("process.dst.pid");
+pub(crate) const SRC_CONTAINER_ID: Key = Key::new("container.src.id");
+pub(crate) const DST_CONTAINER_ID: Key = Key::new("container.dst.id");
+pub(crate) const SRC_CONTAINER: Key = Key::new("container.src.name");
+pub(crate) const DST_CONTAINER: Key = Key::new("container.dst.name");
 pub(crate) const INTER_ZONE_BYTES: Key = Key::new("inter.zone.bytes");
 pub(crate) const ROUND_TRIP: Key = Key::new("tcp.rtt");
 pub(crate) const RETRANSMITS: Key = Key::new("tcp.retransmits");
 pub(crate) const RESETS: Key = Key::new("tcp.resets");
 pub(crate) const ZERO_WINDOWS: Key = Key::new("tcp.zero_windows");
 pub(crate) const FAILED_CONNECTS: Key = Key::new("tcp.failed_connects");
+
+/// How resource attributes of a service call its container.
+const CONTAINER_ID: Key = Key::new("container.id");
+const CONTAINER_NAME: Key = Key::new("container.name");
+const POD_CONTAINER_NAME: Key = Key::new("k8s.container.name");
 
 /// An attribute and how it is made.
 type Row = (Key, fn(&Flow) -> Option<Value>);
@@ -86,6 +97,12 @@ static ROWS: &[Row] = &[
     (Key::new("service.namespace"), |flow| text(&flow.src_facts.service.as_ref()?.namespace)),
     (Key::new("service.peer.name"), |flow| text(&flow.dst_facts.service.as_ref()?.name)),
     (Key::new("service.peer.namespace"), |flow| text(&flow.dst_facts.service.as_ref()?.namespace)),
+    (SRC_PID, |flow| Some(i64::from(flow.src_process?.pid).into())),
+    (DST_PID, |flow| Some(i64::from(flow.dst_process?.pid).into())),
+    (SRC_CONTAINER_ID, |flow| container(&flow.src_facts, &[CONTAINER_ID])),
+    (DST_CONTAINER_ID, |flow| container(&flow.dst_facts, &[CONTAINER_ID])),
+    (SRC_CONTAINER, |flow| container(&flow.src_facts, &[POD_CONTAINER_NAME, CONTAINER_NAME])),
+    (DST_CONTAINER, |flow| container(&flow.dst_facts, &[POD_CONTAINER_NAME, CONTAINER_NAME])),
     (CLUSTER, |flow| {
         let ends = [&flow.src_facts, &flow.dst_facts];
         ends.into_iter().filter_map(place).find_map(|place| text(&place.cluster))
@@ -157,6 +174,12 @@ fn name(end: FlowEnd, facts: &EndFacts) -> Value {
 
 fn place(facts: &EndFacts) -> Option<&Place> {
     facts.workload.as_ref()?.place.as_ref()
+}
+
+/// The first of `keys` that is known of the container in which an end's process runs.
+fn container(facts: &EndFacts, keys: &[Key]) -> Option<Value> {
+    let attrs = &facts.service.as_ref()?.attrs;
+    keys.iter().find_map(|key| attrs.get(key)).cloned()
 }
 
 /// Whether both ends are in zones, and not in the same. One that is not known is not another one.

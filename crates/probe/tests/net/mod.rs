@@ -16,14 +16,15 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::sync::mpsc::Sender;
 use vor_health::Board;
-use vor_model::{DnsAnswer, Flow, Passage};
+use vor_model::{DnsLookup, Flow, Passage};
 use vor_probe::flows::{
     Backend, Direction, FlowConfig, FlowOutlets, Flows, GuessPorts, Interfaces, Listen, MaxFlows,
     Source, Tunnels,
@@ -93,6 +94,24 @@ impl Space {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
     }
 
+    /// Runs `ip` in it; false when this kernel does not have what it asks for.
+    pub(crate) fn can(&self, arguments: &str) -> bool {
+        let output =
+            Command::new("ip").args(["-n", &self.0]).args(arguments.split(' ')).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let lacks = said.contains("Unknown device type") || said.contains("not supported");
+        assert!(output.status.success() || lacks, "{arguments}: {said}");
+        output.status.success()
+    }
+
+    /// A file below `/proc/net`.
+    pub(crate) fn proc_net(&self, name: &str) -> String {
+        let path = format!("/proc/net/{name}");
+        let output =
+            Command::new("ip").args(["netns", "exec", &self.0, "cat", &path]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Runs `traffic.py` in it.
     pub(crate) fn traffic(&self, arguments: &str) {
         let mut words = vec!["python3", TRAFFIC];
@@ -114,11 +133,16 @@ impl Space {
 
     /// Starts `traffic.py` in it, to be told line by line.
     pub(crate) fn serve_lines(&self, arguments: &str) -> Lines {
-        let mut serving = self.traffic_child(arguments);
-        let said = BufReader::new(serving.0.stdout.take().unwrap());
-        let mut lines = Lines { serving, said };
+        let mut lines = self.lines(arguments);
         lines.hear("ready");
         lines
+    }
+
+    /// Starts `traffic.py` in it, whatever it says first.
+    pub(crate) fn lines(&self, arguments: &str) -> Lines {
+        let mut serving = self.traffic_child(arguments);
+        let said = BufReader::new(serving.0.stdout.take().unwrap());
+        Lines { serving, said }
     }
 
     /// Whether it has an interface of this name.
@@ -183,14 +207,27 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn say(&mut self, line: &str) {
-        writeln!(self.serving.0.stdin.as_ref().unwrap(), "{line}").unwrap();
+        self.tell(line);
         self.hear("sent");
     }
 
-    fn hear(&mut self, expected: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
+        writeln!(self.serving.0.stdin.as_ref().unwrap(), "{line}").unwrap();
+    }
+
+    pub(crate) fn hear(&mut self, expected: &str) {
+        assert_eq!(self.line(), expected);
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.serving.0.try_wait().unwrap().is_some()
+    }
+
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.said.read_line(&mut line).unwrap();
-        assert_eq!(line.trim(), expected);
+        line.trim().to_owned()
     }
 }
 
@@ -236,30 +273,16 @@ pub(crate) fn offload(space: &Space, iface: &str, on: bool) {
 pub(crate) struct Tracing {
     flows: Flows,
     pub(crate) board: Arc<Board>,
-    told: JoinHandle<Vec<Flow>>,
-    answers: JoinHandle<Vec<DnsAnswer>>,
+    told: Collected<Flow>,
+    answers: Collected<DnsLookup>,
 }
 
 impl Tracing {
     /// Watches a namespace.
     pub(crate) fn start(space: &Space, config: FlowConfig) -> Self {
         let board = Board::new();
-        let (flows, mut batches) = tokio::sync::mpsc::channel(BATCHES);
-        let (dns, mut answers) = tokio::sync::mpsc::channel(BATCHES);
-        let told = thread::spawn(move || {
-            let mut all = Vec::new();
-            while let Some(batch) = batches.blocking_recv() {
-                all.extend(batch);
-            }
-            all
-        });
-        let answers = thread::spawn(move || {
-            let mut all = Vec::new();
-            while let Some(batch) = answers.blocking_recv() {
-                all.extend(batch);
-            }
-            all
-        });
+        let (flows, told) = Collected::start();
+        let (dns, answers) = Collected::start();
         let outlets = FlowOutlets { flows, dns };
         let health = Arc::clone(&board);
         let flows = space.within(move || Flows::start(&config, health, outlets).unwrap());
@@ -270,19 +293,54 @@ impl Tracing {
         self.board.counter("flow", what).get()
     }
 
+    /// Waits until what has been told so far is as it must be.
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&[Flow]) -> bool) {
+        eventually(what, || holds(&self.told.so_far()));
+    }
+
     /// All flows, when the tracer has stopped.
     pub(crate) fn stop(self) -> (Vec<Flow>, Arc<Board>) {
         let (flows, _, board) = self.stop_all();
         (flows, board)
     }
 
-    pub(crate) fn stop_all(self) -> (Vec<Flow>, Vec<DnsAnswer>, Arc<Board>) {
+    pub(crate) fn stop_all(self) -> (Vec<Flow>, Vec<DnsLookup>, Arc<Board>) {
         self.flows.stop();
-        let flows = self.told.join().unwrap();
+        let flows = self.told.all();
         let count = |what| self.board.counter("flow", what).get();
         let lost = count("lost.full") + count("lost.no_room") + count("lost.decode");
         assert_eq!(count("in"), count("out") + lost, "the law of counting");
-        (flows, self.answers.join().unwrap(), self.board)
+        (flows, self.answers.all(), self.board)
+    }
+}
+
+/// What has come out of a channel.
+struct Collected<T> {
+    so_far: Arc<Mutex<Vec<T>>>,
+    thread: JoinHandle<()>,
+}
+
+impl<T: Send + Clone + 'static> Collected<T> {
+    fn start() -> (Sender<Vec<T>>, Self) {
+        let (sender, mut batches) = tokio::sync::mpsc::channel(BATCHES);
+        let so_far = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&so_far);
+        let thread = thread::spawn(move || {
+            while let Some(batch) = batches.blocking_recv() {
+                all.lock().unwrap().extend(batch);
+            }
+        });
+        (sender, Self { so_far, thread })
+    }
+
+    fn so_far(&self) -> Vec<T> {
+        self.so_far.lock().unwrap().clone()
+    }
+
+    /// When no more can come.
+    fn all(self) -> Vec<T> {
+        self.thread.join().unwrap();
+        std::mem::take(&mut self.so_far.lock().unwrap())
     }
 }
 

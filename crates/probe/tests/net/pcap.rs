@@ -17,6 +17,11 @@ pub(crate) struct Capture {
 
 impl Capture {
     pub(crate) fn start(space: &Space, iface: &str) -> Self {
+        Self::of(space, iface, "")
+    }
+
+    /// Only of packets that `filter` (of tcpdump) lets pass.
+    pub(crate) fn of(space: &Space, iface: &str, filter: &str) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap().to_owned();
         let words = [
@@ -36,6 +41,7 @@ impl Capture {
         let mut child = Command::new("ip")
             .args(["netns", "exec", &space.0, "tcpdump"])
             .args(words)
+            .args(filter.split_whitespace())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

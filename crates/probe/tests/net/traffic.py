@@ -5,12 +5,21 @@
 serve PORT            TCP and UDP, IPv4 and IPv6: takes everything, answers nothing; says `ready`
 tcp HOST PORT N SIZE  N connections, SIZE bytes on each
 hold HOST PORT SIZE   one connection, SIZE bytes on it, open until standard input ends
+stall PORT            TCP: takes connections and reads nothing until it is told a line, then everything; resets them
+fill HOST PORT        one connection, and as much on it as it takes at once; the rest of 4 MB when that is read
+more HOST PORT SIZE   one connection; SIZE bytes on it for each line, then says `sent`
+timeout HOST PORT     an attempt to connect that nobody answers
+talk HOST PORT        datagrams from one socket until standard input ends
+tun IFACE N           holds an interface without link layer; sends N packets, sent to it, back to where they came from
+sctp_serve PORT       takes one connection of SCTP and what comes on it; says `none` where the kernel does not have it
+sctp HOST PORT N SIZE N messages of SIZE bytes to it
 refused HOST PORT N   N attempts to connect that are refused
 udp HOST PORT N SIZE  N datagrams of SIZE bytes from one socket
 uso HOST PORT N SIZE  the same, handed to the kernel as buffers of many datagrams
 frames IFACE          Ethernet frames of every kind that the parser knows
 names                 a name server on port 53 that knows a chain of aliases with both kinds of addresses
 ask HOST              asks it for A and AAAA of www.example.org, 20 times each
+ask_tcp HOST          asks for the same on one connection
 ping HOST N SIZE      N echo requests with SIZE bytes; waits for the answers
 inject                reads names of interfaces, sends 5 frames on each, says `sent`
 raw IFACE N           N IP packets on an interface without Ethernet
@@ -58,6 +67,89 @@ def hold(host, port, size):
     with socket.create_connection((host, port)) as s:
         s.sendall(b"x" * size)
         sys.stdin.read()
+
+
+def stall(port):
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    listener.bind(("", port))
+    listener.listen()
+    print("ready", flush=True)
+    connection = listener.accept()[0]
+    sys.stdin.readline()
+    left = 4_000_000
+    while left:
+        left -= len(connection.recv(min(left, 1 << 16)))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    print("read", flush=True)
+    sys.stdin.read()
+
+
+def fill(host, port):
+    with socket.create_connection((host, port)) as s:
+        s.sendall(b"x" * 4_000_000)
+        try:
+            s.recv(1)
+        except ConnectionResetError:
+            pass
+
+
+def more(host, port, size):
+    with socket.create_connection((host, port)) as s:
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            s.sendall(b"x" * size)
+            print("sent", flush=True)
+
+
+def timeout(host, port):
+    with socket.socket(family(host)) as s:
+        assert s.connect_ex((host, port)) == 110, "somebody answers"
+
+
+def talk(host, port):
+    s = socket.socket(family(host), socket.SOCK_DGRAM)
+    s.connect((host, port))
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        s.send(b"x" * 30)
+
+
+def tun(iface, n):
+    import fcntl
+    with open("/dev/net/tun", "r+b", buffering=0) as end:
+        # TUNSETIFF with IFF_TUN and IFF_NO_PI
+        fcntl.ioctl(end, 0x400454CA, struct.pack("16sH22x", iface.encode(), 0x1001))
+        print("ready", flush=True)
+        while n:
+            packet = end.read(65536)
+            if packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_UDP:
+                continue
+            end.write(packet[:12] + packet[16:20] + packet[12:16] + packet[20:])
+            n -= 1
+        print("sent", flush=True)
+        sys.stdin.read()
+
+
+def sctp_serve(port):
+    try:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+    except OSError:
+        print("none", flush=True)
+        return
+    listener.bind(("0.0.0.0", port))
+    listener.listen()
+    print("ready", flush=True)
+    connection = listener.accept()[0]
+    while connection.recv(1 << 16):
+        pass
+
+
+def sctp(host, port, n, size):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP) as s:
+        s.connect((host, port))
+        for _ in range(n):
+            s.sendall(b"x" * size)
 
 
 def refused(host, port, n):
@@ -176,27 +268,55 @@ def name(text):
     return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\0"
 
 
+def answer(question):
+    kind = struct.unpack("!H", question[-4:-2])[0]
+    address = socket.inet_aton("192.0.2.7") if kind == 1 else socket.inet_pton(socket.AF_INET6, "2001:db8::7")
+    alias = name("web.example.net")
+    answers = (b"\xc0\x0c" + struct.pack("!HHIH", 5, 1, 300, len(alias)) + alias
+               + alias + struct.pack("!HHIH", kind, 1, 60, len(address)) + address)
+    return question[:2] + struct.pack("!HHHHH", 0x8180, 1, 2, 0, 0) + question[12:] + answers
+
+
 def names():
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.bind(("", 53))
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("", 53))
+    tcp = socket.create_server(("", 53))
     print("ready", flush=True)
+    open_sockets = [tcp, udp]
     while True:
-        question, client = s.recvfrom(512)
-        kind = struct.unpack("!H", question[-4:-2])[0]
-        address = socket.inet_aton("192.0.2.7") if kind == 1 else socket.inet_pton(socket.AF_INET6, "2001:db8::7")
-        alias = name("web.example.net")
-        answers = (b"\xc0\x0c" + struct.pack("!HHIH", 5, 1, 300, len(alias)) + alias
-                   + alias + struct.pack("!HHIH", kind, 1, 60, len(address)) + address)
-        s.sendto(question[:2] + struct.pack("!HHHHH", 0x8180, 1, 2, 0, 0) + question[12:] + answers, client)
+        for ready in select.select(open_sockets, [], [])[0]:
+            if ready is tcp:
+                open_sockets.append(tcp.accept()[0])
+            elif ready is udp:
+                question, client = udp.recvfrom(512)
+                udp.sendto(answer(question), client)
+            elif question := ready.recv(512):
+                said = answer(question[2:])
+                ready.sendall(struct.pack("!H", len(said)) + said)
+            else:
+                ready.close()
+                open_sockets.remove(ready)
+
+
+def questions(first):
+    for n in range(20):
+        for kind in (1, 28):
+            yield (struct.pack("!HHHHHH", first + n * 100 + kind, 0x0100, 1, 0, 0, 0) + name("www.Example.org")
+                   + struct.pack("!HH", kind, 1))
 
 
 def ask(host):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.settimeout(5)
-    for n in range(20):
-        for kind in (1, 28):
-            s.sendto(struct.pack("!HHHHHH", n * 100 + kind, 0x0100, 1, 0, 0, 0) + name("www.Example.org")
-                     + struct.pack("!HH", kind, 1), (host, 53))
+    for question in questions(0):
+        s.sendto(question, (host, 53))
+        s.recv(512)
+
+
+def ask_tcp(host):
+    with socket.create_connection((host, 53), 5) as s:
+        for question in questions(5000):
+            s.sendall(struct.pack("!H", len(question)) + question)
             s.recv(512)
 
 
@@ -209,7 +329,7 @@ def raw(iface, n):
 
 def main():
     what, *rest = sys.argv[1:]
-    {"serve": serve, "tcp": tcp, "hold": hold, "refused": refused, "udp": udp, "uso": uso, "frames": frames, "inject": inject, "ping": ping, "names": names, "ask": ask, "raw": raw}[what](
+    {"serve": serve, "tcp": tcp, "hold": hold, "refused": refused, "udp": udp, "uso": uso, "frames": frames, "inject": inject, "ping": ping, "names": names, "ask": ask, "ask_tcp": ask_tcp, "raw": raw, "stall": stall, "fill": fill, "more": more, "timeout": timeout, "talk": talk, "tun": tun, "sctp_serve": sctp_serve, "sctp": sctp}[what](
         *(int(word) if word.isdigit() else word for word in rest))
 
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* Copies messages between clients and name servers: UDP from or to port 53 (RFC 1035). */
+/* Copies messages between clients and name servers: UDP and TCP from or to port 53 (RFC 1035). */
 #pragma once
 #include <kernel.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <lib/ring.h>
 #include <pure/packet.h>
@@ -10,6 +11,8 @@
 #define DNS_PORT 53
 /* Shortest message: its header. */
 #define DNS_HEAD 12
+/* In TCP, the length of the message comes first (RFC 1035, 4.2.2). */
+#define DNS_LENGTH 2
 #define DNS_HIGH_WATER (64 * 1024)
 
 struct {
@@ -39,13 +42,11 @@ static __always_inline void dns_head(struct flow_dns_head *head, const struct pa
     head->sent = sent > 0xffff ? 0xffff : sent;
 }
 
-/* The message of `sent` bytes at the end of the headers of `p`. */
-static __always_inline void dns_copy(struct __sk_buff *skb, const struct packet *p, __u32 netns)
+/* Copies the message of `sent` bytes at `at`. */
+static __always_inline void dns_copy(struct __sk_buff *skb, const struct packet *p, __u32 netns, __u32 at, __u32 sent)
 {
-    __u32 sent = skb->len - p->end, len = sent;
+    __u32 len = sent;
 
-    if (skb->len < p->end + DNS_HEAD)
-        return;
     if (p->src_port == DNS_PORT) {
         struct dns_answer *r = bpf_ringbuf_reserve(&flow_dns, sizeof(*r), 0);
 
@@ -54,7 +55,7 @@ static __always_inline void dns_copy(struct __sk_buff *skb, const struct packet 
         dns_head(&r->head, p, netns, sent);
         if (len > FLOW_DNS_ANSWER)
             len = FLOW_DNS_ANSWER;
-        if (len < DNS_HEAD || bpf_skb_load_bytes(skb, p->end, r->message, len))
+        if (len < DNS_HEAD || bpf_skb_load_bytes(skb, at, r->message, len))
             len = 0;
         r->head.len = len;
         bpf_ringbuf_submit(r, ring_wake(&flow_dns, DNS_HIGH_WATER));
@@ -67,11 +68,37 @@ static __always_inline void dns_copy(struct __sk_buff *skb, const struct packet 
     dns_head(&r->head, p, netns, sent);
     if (len > FLOW_DNS_QUESTION)
         len = FLOW_DNS_QUESTION;
-    if (len < DNS_HEAD || bpf_skb_load_bytes(skb, p->end, r->message, len))
+    if (len < DNS_HEAD || bpf_skb_load_bytes(skb, at, r->message, len))
         len = 0;
     r->head.len = len;
     bpf_ringbuf_submit(r, ring_wake(&flow_dns, DNS_HIGH_WATER));
     return;
 lost:
     total(FLOW_DNS_LOST, 1);
+}
+
+/* Copies the message in a packet whose headers have been read. In TCP, the one that begins with the segment. */
+static __always_inline void dns_see(struct __sk_buff *skb, const struct packet *p, __u32 netns)
+{
+    __u32 at = p->end, len = skb->len, most;
+    __u16 sent;
+
+    if (p->src_port != DNS_PORT && p->dst_port != DNS_PORT)
+        return;
+    if (p->protocol == PACKET_UDP) {
+        if (len >= at + DNS_HEAD)
+            dns_copy(skb, p, netns, at, len - at);
+        return;
+    }
+    if (p->protocol != PACKET_TCP || bpf_skb_load_bytes(skb, at, &sent, DNS_LENGTH))
+        return;
+    sent = bpf_ntohs(sent);
+    at += DNS_LENGTH;
+    /* What is looked at of it must be here; the rest may come in further segments. */
+    most = p->src_port == DNS_PORT ? FLOW_DNS_ANSWER : FLOW_DNS_QUESTION;
+    if (most > sent)
+        most = sent;
+    if (most < DNS_HEAD || len < at + most)
+        return;
+    dns_copy(skb, p, netns, at, sent);
 }

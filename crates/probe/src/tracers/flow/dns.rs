@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Copied messages of name servers → [`DnsAnswer`]: which name has which addresses, and how long it took to say so.
+//! Copied messages of name servers → [`DnsLookup`]: which name has which addresses, how long it took to say so, and
+//! what nobody has answered.
 //!
 //! A message that passes several interfaces is told once. Questions that wait for an answer are bounded.
 
@@ -12,7 +13,7 @@ use simple_dns::rdata::RData;
 use simple_dns::{Packet, PacketFlag};
 use tokio::sync::mpsc::Sender;
 use vor_health::{Board, Counter, count};
-use vor_model::{DnsAnswer, FlowEnd, Mono};
+use vor_model::{DnsLookup, FlowEnd, Mono};
 use zerocopy::FromBytes;
 
 use super::STAGE;
@@ -28,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Questions that are remembered at once.
 const MOST_QUESTIONS: usize = 8192;
 
+/// Length of a message's header.
+const HEAD: usize = 12;
+
 /// One question: who asks whom, by which number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Question {
@@ -37,27 +41,37 @@ struct Question {
 }
 
 /// What is known of a question.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Asked {
     at: Mono,
-    answered: bool,
+    /// What was asked for; `None`: it has been answered.
+    open: Option<Open>,
+}
+
+/// What a question without an answer asks for.
+#[derive(Debug)]
+struct Open {
+    name: String,
+    kind: u16,
+    netns: u32,
 }
 
 /// Reads messages.
 #[derive(Debug)]
 pub(super) struct Dns {
-    answers: Sender<Vec<DnsAnswer>>,
-    batch: Vec<DnsAnswer>,
+    answers: Sender<Vec<DnsLookup>>,
+    batch: Vec<DnsLookup>,
     questions: HashMap<Question, Asked>,
     taken: Counter,
     given: Counter,
     full: Counter,
     unread: Counter,
     waiting: Counter,
+    unremembered: Counter,
 }
 
 impl Dns {
-    pub(super) fn new(answers: Sender<Vec<DnsAnswer>>, board: &Board) -> Self {
+    pub(super) fn new(answers: Sender<Vec<DnsLookup>>, board: &Board) -> Self {
         let count = |what| board.counter(STAGE, what);
         Self {
             answers,
@@ -68,22 +82,24 @@ impl Dns {
             full: count("dns.full"),
             unread: count("dns.unread"),
             waiting: count("dns.questions"),
+            unremembered: count("dns.unremembered"),
         }
     }
 
-    /// Reads one record of the ring: an answer, and the namespace where it was seen.
-    pub(super) fn read(&mut self, record: &[u8]) -> Option<(u32, DnsAnswer)> {
+    /// Reads one record of the ring: a lookup that is over, and the namespace where it was seen.
+    pub(super) fn read(&mut self, record: &[u8]) -> Option<(u32, DnsLookup)> {
         let Ok((head, rest)) = FlowDnsHead::read_from_prefix(record) else {
             self.unread.inc();
             return None;
         };
         let message = rest.get(..head.len.into()).unwrap_or_default();
-        match Packet::parse(message) {
+        let mut cut = Vec::new();
+        match Packet::parse(message).or_else(|_| as_far_as_it_goes(message, &mut cut)) {
             Ok(packet) if packet.has_flags(PacketFlag::RESPONSE) => {
                 Some((head.netns, self.answer(&head, &packet, message)?))
             }
             Ok(packet) => {
-                self.question(&head, packet.id());
+                self.question(&head, &packet);
                 None
             }
             Err(error) => {
@@ -94,18 +110,21 @@ impl Dns {
         }
     }
 
-    fn question(&mut self, head: &FlowDnsHead, id: u16) {
+    fn question(&mut self, head: &FlowDnsHead, packet: &Packet<'_>) {
         let [client, server] = ends(head);
-        let question = Question { client, server, id };
-        let new = Asked { at: Mono(head.at_ns), answered: false };
-        if let Some(known) = self.questions.get_mut(&question) {
-            // The same on its way through another interface, or asked again; else the number is used anew.
-            if known.answered || new.at.since(known.at) > PATIENCE {
-                *known = new;
-            }
-        } else if self.questions.len() < MOST_QUESTIONS {
-            self.questions.insert(question, new);
+        let question = Question { client, server, id: packet.id() };
+        let known = self.questions.get(&question);
+        // The same on its way through another interface, or asked again; else the number is used anew.
+        if known.is_some_and(|known| known.open.is_some()) {
+            return;
         }
+        let Some(asks) = packet.questions.first() else { return };
+        if known.is_none() && self.questions.len() >= MOST_QUESTIONS {
+            self.unremembered.inc();
+            return;
+        }
+        let open = Open { name: plain(&asks.qname), kind: asks.qtype.into(), netns: head.netns };
+        self.questions.insert(question, Asked { at: Mono(head.at_ns), open: Some(open) });
     }
 
     fn answer(
@@ -113,27 +132,27 @@ impl Dns {
         head: &FlowDnsHead,
         packet: &Packet<'_>,
         message: &[u8],
-    ) -> Option<DnsAnswer> {
+    ) -> Option<DnsLookup> {
         let [server, client] = ends(head);
         let question = Question { client, server, id: packet.id() };
         let at = Mono(head.at_ns);
-        let asked = self.questions.get(&question).filter(|asked| at.since(asked.at) <= PATIENCE);
-        if asked.is_some_and(|asked| asked.answered) {
+        let asked = self.questions.get(&question);
+        if asked.is_some_and(|asked| asked.open.is_none()) {
             return None;
         }
+        let told = packet.questions.first()?;
         let asked_at = asked.map(|asked| asked.at);
         if asked.is_some() || self.questions.len() < MOST_QUESTIONS {
             let at = asked_at.unwrap_or(at);
-            self.questions.insert(question, Asked { at, answered: true });
+            self.questions.insert(question, Asked { at, open: None });
         }
-        let told = packet.questions.first()?;
         let name = plain(&told.qname);
         let (addresses, ttl) = addresses(packet, &name);
-        Some(DnsAnswer {
+        Some(DnsLookup {
             kind: told.qtype.into(),
             name,
             // RFC 1035, 4.1.1.
-            code: message.get(3).map_or(0, |flags| flags & 0xf),
+            code: Some(message.get(3).map_or(0, |flags| flags & 0xf)),
             addresses,
             ttl,
             client,
@@ -144,7 +163,7 @@ impl Dns {
         })
     }
 
-    pub(super) fn put(&mut self, answer: DnsAnswer) {
+    pub(super) fn put(&mut self, answer: DnsLookup) {
         self.taken.inc();
         self.batch.push(answer);
         if self.batch.len() >= BATCH {
@@ -164,10 +183,29 @@ impl Dns {
         }
     }
 
-    /// Forgets questions that nobody answers any more.
-    pub(super) fn tick(&mut self, now: Mono) {
-        self.questions.retain(|_, asked| now.since(asked.at) <= PATIENCE);
+    /// Forgets old questions. Gives those that nobody has answered, and the namespace where each was seen.
+    pub(super) fn tick(&mut self, now: Mono) -> Vec<(u32, DnsLookup)> {
+        let old = |asked: &mut Asked| now.since(asked.at) > PATIENCE;
+        let given_up = self.questions.extract_if(|_, asked| old(asked));
+        let unanswered = given_up.filter_map(|(question, asked)| {
+            let open = asked.open?;
+            let lookup = DnsLookup {
+                name: open.name,
+                kind: open.kind,
+                code: None,
+                addresses: Vec::new(),
+                ttl: Duration::ZERO,
+                client: question.client,
+                server: question.server,
+                asked: Some(asked.at),
+                at: now,
+                process: None,
+            };
+            Some((open.netns, lookup))
+        });
+        let unanswered = unanswered.collect();
         self.waiting.set(count(self.questions.len()));
+        unanswered
     }
 }
 
@@ -177,6 +215,35 @@ fn ends(head: &FlowDnsHead) -> [FlowEnd; 2] {
         FlowEnd { ip: address(head.src), port: head.src_port },
         FlowEnd { ip: address(head.dst), port: head.dst_port },
     ]
+}
+
+/// What can be read of a message whose end is missing: as many of its answers as are whole. `cut` is room for it.
+fn as_far_as_it_goes<'a>(message: &[u8], cut: &'a mut Vec<u8>) -> simple_dns::Result<Packet<'a>> {
+    cut.clear();
+    cut.extend_from_slice(message);
+    let mut set = |answers: u16| {
+        // Counts of answers, name servers and further records (RFC 1035, 4.1.1).
+        if let Some(counts) = cut.get_mut(6..HEAD) {
+            counts.fill(0);
+            for (to, from) in counts.iter_mut().zip(answers.to_be_bytes()) {
+                *to = from;
+            }
+        }
+        Packet::parse(cut).is_ok()
+    };
+    // No answer is shorter than a pointer to its name, type, class, time and length.
+    let most = u16::try_from(message.len() / 12).unwrap_or(u16::MAX);
+    let (mut whole, mut beyond) = (0, most + 1);
+    while beyond - whole > 1 {
+        let middle = whole + (beyond - whole) / 2;
+        if set(middle) {
+            whole = middle;
+        } else {
+            beyond = middle;
+        }
+    }
+    set(whole);
+    Packet::parse(cut)
 }
 
 fn plain(name: &simple_dns::Name<'_>) -> String {
@@ -224,7 +291,7 @@ mod tests {
 
     use super::*;
 
-    fn dns() -> (Dns, Receiver<Vec<DnsAnswer>>) {
+    fn dns() -> (Dns, Receiver<Vec<DnsLookup>>) {
         let (answers, told) = channel(4);
         (Dns::new(answers, &Board::new()), told)
     }
@@ -295,7 +362,7 @@ mod tests {
         assert_eq!(addresses, ["1.2.3.4", "::1"]);
         assert_eq!(answer.ttl, Duration::from_secs(20));
         assert_eq!((answer.asked, answer.at), (Some(Mono(1_000)), Mono(6_000)));
-        assert_eq!((answer.kind, answer.code, answer.server.port), (1, 0, 53));
+        assert_eq!((answer.kind, answer.code, answer.server.port), (1, Some(0), 53));
     }
 
     #[test]
@@ -314,7 +381,45 @@ mod tests {
         let batch = told.try_recv().unwrap();
         assert!(batch[0].addresses.is_empty() && batch[0].asked.is_none(), "{batch:?}");
         assert!(dns.unread.get() > 0);
-        dns.tick(Mono(u64::MAX));
+        assert!(dns.tick(Mono(u64::MAX)).is_empty(), "it was answered");
         assert!(dns.questions.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_answers_is_given_up_once() {
+        let (mut dns, _told) = dns();
+        let mut question = Packet::new_query(9);
+        asks(&mut question, "Nobody.example", TYPE::AAAA);
+        let question = question.build_bytes_vec().unwrap();
+        dns.take(&record(1_000, false, &question));
+        // Asked again.
+        dns.take(&record(5_000, false, &question));
+        assert!(dns.tick(Mono(15_000_001_000)).is_empty(), "there is still time");
+        let late = Mono(15_000_002_000);
+        let given_up = dns.tick(late);
+        let [(netns, lookup)] = &given_up[..] else { panic!("{given_up:?}") };
+        assert_eq!((*netns, lookup.code, lookup.kind), (1, None, 28));
+        assert_eq!((&*lookup.name, lookup.server.port), ("nobody.example", 53));
+        assert_eq!((lookup.asked, lookup.at), (Some(Mono(1_000)), late));
+        assert!(dns.tick(late).is_empty());
+    }
+
+    #[test]
+    fn a_long_answer_that_is_cut_tells_what_came() {
+        let mut packet = Packet::new_reply(10);
+        asks(&mut packet, "many.example", TYPE::A);
+        for address in 1..=100 {
+            packet.answers.push(says("many.example", 60, RData::A(A { address })));
+        }
+        let bytes = packet.build_bytes_vec_compressed().unwrap();
+        let (question, each) = (12 + 18, 16);
+        assert_eq!(bytes.len(), question + 100 * each);
+        for came in [0, 1, 57, 99] {
+            let (mut dns, mut told) = dns();
+            dns.take(&record(1, true, &bytes[..question + came * each + each / 2]));
+            dns.flush();
+            let batch = told.try_recv().unwrap();
+            assert_eq!((batch[0].addresses.len(), batch[0].code), (came, Some(0)));
+        }
     }
 }

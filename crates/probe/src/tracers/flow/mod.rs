@@ -2,7 +2,7 @@
 //! Packets of interfaces, counted by flow.
 //!
 //! In: packets, where a [`Source`] shows them to the kernel programs of this folder. Out: batches of
-//! [`Flow`] and [`DnsAnswer`]. One thread, `vor-flow`, owns everything here; nothing of the other tracers is
+//! [`Flow`] and [`DnsLookup`]. One thread, `vor-flow`, owns everything here; nothing of the other tracers is
 //! needed, and what fails here fails alone.
 
 mod attach;
@@ -33,7 +33,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc::Sender;
 use vor_health::Board;
-use vor_model::{DnsAnswer, Flow};
+use vor_model::{DnsLookup, Flow};
 
 use crate::ProbeError;
 use crate::kernel::require_privileges;
@@ -88,7 +88,7 @@ pub struct FlowOutlets {
     /// Flows; what finds it full for long is dropped and counted.
     pub flows: Sender<Vec<Flow>>,
     /// Answers of name servers, where [`FlowConfig::dns`] asks for them.
-    pub dns: Sender<Vec<DnsAnswer>>,
+    pub dns: Sender<Vec<DnsLookup>>,
 }
 
 /// The flow tracer at work, until it is stopped or dropped.

@@ -136,9 +136,8 @@ static __always_inline void flow_see(struct __sk_buff *skb, __u16 type, __u8 pas
     if (p->fragment)
         fragment_ports(p, flow_config.netns);
     if (flow_config.dns) {
-        if (p->protocol == PACKET_UDP && (p->src_port == DNS_PORT || p->dst_port == DNS_PORT) &&
-            p->fragment != PACKET_LATER && p->read == PACKET_READ_ALL)
-            dns_copy(skb, p, flow_config.netns);
+        if (p->fragment != PACKET_LATER && p->read == PACKET_READ_ALL)
+            dns_see(skb, p, flow_config.netns);
         if (flow_skips())
             return;
     }

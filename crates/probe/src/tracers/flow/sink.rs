@@ -71,6 +71,14 @@ impl Sink {
         self.dns.put(answer);
     }
 
+    /// Questions that are not answered any more.
+    pub(super) fn give_up(&mut self) {
+        for (netns, mut lookup) in self.dns.tick(now()) {
+            lookup.process = self.sockets.client(netns, &lookup);
+            self.dns.put(lookup);
+        }
+    }
+
     pub(super) fn socket(&mut self, record: &[u8]) {
         if let Ok((record, _)) = TcpstatRecord::read_from_prefix(record) {
             self.sockets.take(&record, now());

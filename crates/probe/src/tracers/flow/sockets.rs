@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use vor_health::{Board, Counter, count};
 use vor_model::{
-    DnsAnswer, EndFacts, Flow, FlowEnd, FlowKey, Initiator, Interval, Mono, ProcessKey, TcpStats,
+    DnsLookup, EndFacts, Flow, FlowEnd, FlowKey, Initiator, Interval, Mono, ProcessKey, TcpStats,
 };
 
 use super::decode::address;
@@ -276,7 +276,7 @@ impl Sockets {
     }
 
     /// The local process that has asked a name server.
-    pub(super) fn client(&self, netns: u32, answer: &DnsAnswer) -> Option<ProcessKey> {
+    pub(super) fn client(&self, netns: u32, answer: &DnsLookup) -> Option<ProcessKey> {
         let ends = Ends::new(netns, UDP, answer.client, answer.server);
         let connected = self.connected.get(&ends).and_then(|socket| socket.process);
         connected.or_else(|| self.owner(netns, UDP, answer.client))

@@ -26,10 +26,11 @@ pub const TOLD: &[(&str, &str)] = &[
     ("dns.lost", "messages of name servers that found their ring full"),
     (
         "dns.answers, dns.out, dns.full",
-        "answers of name servers that were read, handed on, and found the channel full",
+        "lookups that were answered or given up, handed on, and found the channel full",
     ),
     ("dns.unread", "messages from or to port 53 that do not read as DNS"),
     ("dns.questions", "questions that are remembered now"),
+    ("dns.unremembered", "questions that found no room: nobody knows how long their answers took"),
     ("flows, waiting, interfaces, namespaces", "how many there are now"),
     ("interfaces.refused", "attempts to watch an interface or a namespace that failed"),
 ];

@@ -17,7 +17,7 @@ use super::config::FlowConfig;
 use super::decode::Reading;
 use super::dns::Dns;
 use super::outbox::Outbox;
-use super::sink::{Sink, now};
+use super::sink::Sink;
 use super::sockets::Sockets;
 use super::table::Tables;
 use super::totals::Totals;
@@ -179,7 +179,7 @@ impl Worker {
 
     fn count(&mut self) {
         self.totals.copy();
-        self.sink.borrow_mut().dns.tick(now());
+        self.sink.borrow_mut().give_up();
         if let Some(tcpstat) = &self.tcpstat {
             self.board.counter(tcpstat::UNIT, "ring_full").set(tcpstat.lost());
         }
