@@ -19,7 +19,8 @@ const GO: [(&str, &str); 3] =
     [("web", "go/web.go"), ("stock", "shop/stock/stock.go"), ("truth-go", "truth/go/truth.go")];
 const JAVA: [(&str, &str); 1] = [("truth-java", "truth/Server.java")];
 const RUST: &str = "truth-tokio";
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 13] = [
+    "python/connections.py",
     "python/datagrams.py",
     "python/front.py",
     "python/server.py",

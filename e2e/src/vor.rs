@@ -116,6 +116,16 @@ impl Vor {
         })
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.program.signal(signal)
+    }
+
+    /// Waits until it has ended.
+    pub fn ends(&mut self, limit: Duration) -> Result<()> {
+        self.program.wait(limit).map(drop)
+    }
+
     /// Fails when it has ended.
     pub fn runs(&mut self) -> Result<()> {
         if let Some(status) = self.program.ended()? {

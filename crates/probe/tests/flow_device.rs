@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Interfaces that are no Ethernet, and that carry other interfaces' packets. What this kernel does not have is said
 //! and left out; `cargo xtask vm` runs all of it.
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod net;
 
@@ -166,6 +166,71 @@ fn inside_bytes(device: &Device) -> u64 {
     40 * (300 + 28 + if is_bare(device) { 0 } else { 14 })
 }
 
+/// `wg0` of two namespaces, each other's only peer.
+fn join_by_wireguard(spaces: [&Space; 2]) -> bool {
+    let wg = |words: &[&str], input: &str| {
+        let mut child = std::process::Command::new("wg")
+            .args(words)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "wg {words:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    if !spaces[0].can("link add wg0 type wireguard") {
+        return false;
+    }
+    spaces[1].ip("link add wg0 type wireguard");
+    let keys = [(); 2].map(|()| wg(&["genkey"], ""));
+    for (n, space) in spaces.into_iter().enumerate() {
+        let (own, other) = (n + 1, 2 - n);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &keys[n]).unwrap();
+        let (file, public) = (file.path().to_str().unwrap(), wg(&["pubkey"], &keys[1 - n]));
+        let endpoint = format!("10.9.0.{other}:51820");
+        space.run(
+            &[
+                &["wg", "set", "wg0", "listen-port", "51820", "private-key", file][..],
+                &["peer", &public, "allowed-ips", "10.30.0.0/24", "endpoint", &endpoint][..],
+            ]
+            .concat(),
+        );
+        space.ip(&format!("addr add 10.30.0.{own}/24 dev wg0"));
+        space.ip("link set wg0 gso_max_segs 1 up");
+    }
+    true
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_wireguard_is_counted_inside_and_outside() {
+    for source in SOURCES {
+        let (a, b) = (Space::new(), Space::new());
+        join(&a, &b);
+        if !join_by_wireguard([&a, &b]) {
+            eprintln!("this kernel does not have WireGuard");
+            return;
+        }
+        offload(&a, "va", false);
+        offload(&b, "vb", false);
+        let _server = b.serve("serve 7000");
+        let (outside, inside) = (Capture::start(&a, "va"), Capture::start(&a, "wg0"));
+        let tracing = Tracing::start(&a, config(source));
+        a.traffic("udp 10.30.0.2 7000 40 300");
+        a.traffic("tcp 10.30.0.2 7000 2 20000");
+        let ((outside, _), (inside, _)) = (outside.stop(), inside.stop());
+        let (flows, _) = tracing.stop();
+        assert_eq!(sums(of(&flows, "wg0")), inside, "{source:?}");
+        assert_eq!(sums(of(&flows, "va")), outside, "{source:?}");
+        assert_eq!(by_protocol(&inside, 17), (40, 40 * 328), "{source:?}");
+        let outer = |key: &&(u8, String, String)| key.0 == 17 && key.2 == "10.9.0.2:51820";
+        assert_eq!(outside.keys().filter(outer).count(), 1, "{outside:#?}");
+    }
+}
+
 #[test]
 #[ignore = "needs root"]
 fn root_sctp_is_counted_with_its_ports() {
@@ -176,6 +241,10 @@ fn root_sctp_is_counted_with_its_ports() {
         if server.line() == "none" {
             eprintln!("this kernel does not have SCTP");
             return;
+        }
+        // tcpdump would see buffers of many packets, as for TCP.
+        for (space, iface) in [(&a, "va"), (&b, "vb")] {
+            space.run(&["ethtool", "-K", iface, "tx-sctp-segmentation", "off"]);
         }
         let capture = Capture::start(&a, "va");
         let tracing = Tracing::start(&a, config(source));

@@ -34,11 +34,11 @@ pub(super) fn list() -> Vec<Scenario> {
 }
 
 /// A cluster, and a server in a container of it.
-struct Stage {
-    server: ApiServer,
-    port: u16,
-    actor: Actor,
-    container: String,
+pub(super) struct Stage {
+    pub(super) server: ApiServer,
+    pub(super) port: u16,
+    pub(super) actor: Actor,
+    pub(super) container: String,
     _cgroup: Cgroup,
 }
 
@@ -55,7 +55,7 @@ fn random_id() -> String {
 
 impl Stage {
     /// The event-loop server in a container of `runtime`; nobody knows its pod yet.
-    fn set(scene: &mut Scene<'_>, runtime: &str) -> Result<Self> {
+    pub(super) fn set(scene: &mut Scene<'_>, runtime: &str) -> Result<Self> {
         let options = Options { bookmarks: Duration::from_millis(200), ..Options::default() };
         let server = ApiServer::start(&options)?;
         server.write_access(scene.dir())?;
@@ -96,7 +96,7 @@ impl Stage {
         })
     }
 
-    fn tell_pod(&self) -> Result<()> {
+    pub(super) fn tell_pod(&self) -> Result<()> {
         self.server.cluster().put(self.pod(&json!({"pod-template-hash": "6d5f"}), "blue"))?;
         Ok(())
     }
@@ -117,8 +117,13 @@ impl Stage {
 }
 
 /// A kubeconfig for the stage's server, and no waiting.
-fn settings(scene: &Scene<'_>) -> Settings {
-    Settings::default()
+pub(super) fn settings(scene: &Scene<'_>) -> Settings {
+    follow(Settings::default(), scene)
+}
+
+/// The same beside other settings.
+pub(super) fn follow(settings: Settings, scene: &Scene<'_>) -> Settings {
+    settings
         .with("BEYLA_KUBE_METADATA_ENABLE", "true")
         .with("KUBECONFIG", scene.dir().join("kubeconfig").display())
         .with("VOR_KUBE_NODE_NAME", "node-1")

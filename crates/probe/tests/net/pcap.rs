@@ -73,14 +73,16 @@ fn u16_be(bytes: &[u8], at: usize) -> u16 {
 fn read(file: &[u8]) -> (Sums, (u64, u64)) {
     let word = |at: usize| u32::from_ne_bytes(file[at..at + 4].try_into().unwrap());
     assert_eq!(word(0), 0xa1b2_c3d4, "a file of this machine's byte order");
-    let raw = word(20) == 101 || word(20) == 12;
+    let link = Link::of(word(20));
     let (mut sums, mut others, mut ports) = (Sums::new(), (0, 0), BTreeMap::new());
     let mut at = 24;
     while at < file.len() {
         let (kept, len) = (usize::try_from(word(at + 8)).unwrap(), u64::from(word(at + 12)));
-        let frame = &file[at + 16..at + 16 + kept];
+        let made_up = link.made_up();
+        let frame = &file[at + 16 + made_up..at + 16 + kept];
+        let len = len - u64::try_from(made_up).unwrap();
         at += 16 + kept;
-        match flow(frame, raw, &mut ports) {
+        match flow(frame, link == Link::Ethernet, &mut ports) {
             Some(key) => {
                 let sum = sums.entry(key).or_default();
                 *sum = (sum.0 + 1, sum.1 + len);
@@ -91,11 +93,40 @@ fn read(file: &[u8]) -> (Sums, (u64, u64)) {
     (sums, others)
 }
 
+/// What packets begin with in a file (<https://www.tcpdump.org/linktypes.html>).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Ethernet,
+    Ip,
+    /// A header that tcpdump has made up.
+    Cooked,
+}
+
+impl Link {
+    fn of(number: u32) -> Self {
+        match number {
+            1 => Self::Ethernet,
+            12 | 101 => Self::Ip,
+            other => {
+                assert_eq!(other, 113, "a kind of packets that is not read here");
+                Self::Cooked
+            }
+        }
+    }
+
+    const fn made_up(self) -> usize {
+        match self {
+            Self::Ethernet | Self::Ip => 0,
+            Self::Cooked => 16,
+        }
+    }
+}
+
 type Ports = BTreeMap<(String, String, u32), (u16, u16)>;
 
-fn flow(frame: &[u8], raw: bool, known: &mut Ports) -> Option<(u8, String, String)> {
+fn flow(frame: &[u8], ethernet: bool, known: &mut Ports) -> Option<(u8, String, String)> {
     let mut ip = frame;
-    if !raw {
+    if ethernet {
         let mut kind = 12;
         while matches!(u16_be(frame, kind), 0x8100 | 0x88a8) {
             kind += 4;

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Network flows between two hosts behind a bridge: exact, the same in every form, and named.
 
+mod kubernetes;
+mod settings;
+mod tcp;
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::collector::Point;
 use crate::flows::{self, FlowLine, Host, Wire};
 use crate::ports;
 use crate::scenario::{Expected, Scenario};
@@ -29,7 +35,7 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::new(format!("{name}-{source}"), move |scene| once(scene, source))
             .needs(&["ip", "python3"])
     };
-    vec![
+    let own = vec![
         each("flows-once", "socket_filter"),
         each("flows-once", "tc"),
         Scenario::new("flows-each-interface", each_interface).needs(&["ip", "python3"]),
@@ -38,8 +44,9 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::new("flows-dns-heard", dns_heard).needs(&["ip", "python3", "dnsmasq"]),
         Scenario::new("flows-dns-hangs", dns_hangs).needs(&["ip", "python3", "unshare"]),
         Scenario::new("flows-beside-spans", beside_spans).needs(&["ip", "python3"]),
-        Scenario::new("flows-go-nowhere", go_nowhere),
-    ]
+    ];
+    let further = [tcp::list(), kubernetes::list(), trouble::list(), settings::list()];
+    own.into_iter().chain(further.into_iter().flatten()).collect()
 }
 
 /// Flows on the interfaces of `wire`, in every form.
@@ -163,11 +170,21 @@ fn once(scene: &mut Scene<'_>, source: &str) -> Result<Expected> {
 fn each_interface(scene: &mut Scene<'_>) -> Result<Expected> {
     let wire = Wire::new()?;
     talk(scene, &wire)?;
-    let settings = settings(&wire).with("BEYLA_NETWORK_DEDUPER", "none");
+    let settings = settings(&wire)
+        .with("BEYLA_NETWORK_DEDUPER", "none")
+        .with("BEYLA_NETWORK_GUESS_PORTS", "ordinal");
     scene.observe(&settings, &[])?;
     send(scene, &wire)?;
     // In by one wire, out by the other, both ways.
     ensure_everywhere(scene, 4 * COUNT, 4 * COUNT * (SIZE + HEADERS))?;
+    // The port of whoever asks is one of the high ones.
+    for line in printed(scene)? {
+        let asks = line.get("dst.port") == PORT;
+        let (direction, other) =
+            if asks { ("request", "src.port") } else { ("response", "dst.port") };
+        ensure!(line.get("direction") == direction, "{line:?}");
+        ensure!(line.get("server.port") == PORT && line.get("client.port") == line.get(other));
+    }
     let page = scrape::parse(&scene.page()?)?;
     let of = |iface: &str, direction: &str| {
         let fits = |sample: &&Sample| {
@@ -308,15 +325,36 @@ fn dns_heard(scene: &mut Scene<'_>) -> Result<Expected> {
     name_server(scene, &wire)?;
     let settings = settings(&wire)
         .with("BEYLA_NETWORK_REVERSE_DNS_TYPE", "ebpf")
-        .with("BEYLA_PROMETHEUS_FEATURES", "network,stats");
+        .with("BEYLA_PROMETHEUS_FEATURES", "network,stats")
+        .with("BEYLA_OTEL_METRICS_FEATURES", "network,stats");
     scene.observe(&settings, &[])?;
+    // Nobody has this port there.
+    let mut wonder = wire.on(Host::One, "python3");
+    wonder.arg(scene.world.apps.path("python-datagrams.py"));
+    let asked =
+        wonder.args(["wonder", &wire.address(Host::Two), "nobody.example.test"]).status()?;
+    ensure!(asked.success());
     ensure!(ask(scene, &wire, &wire.bridge_address(), "web.example.test")?, "no answer");
     until_named(scene, &wire)?;
-    until("how long the answer took", scene.limit(), || {
-        let page = scrape::parse(&scene.page()?)?;
-        let named = page.iter().filter(|s| s.name == "dns_lookup_duration_seconds_count");
-        Ok(named.filter(|s| s.label("dns_question_name") == "web.example.test").count() > 0)
-    })?;
+    for (name, error) in [("web.example.test", ""), ("nobody.example.test", "timeout")] {
+        // A question is given up after 15 s.
+        until(format!("what became of the question for {name}"), 3 * scene.limit(), || {
+            let page = scrape::parse(&scene.page()?)?;
+            let fetched = page.iter().filter(|s| {
+                s.name == "dns_lookup_duration_seconds_count"
+                    && s.label("dns_question_name") == name
+                    && s.label("error_type") == error
+            });
+            let arrived = scene.collector.arrived();
+            let text = |point: &Point, key: &str| point.attrs.get(key).cloned().unwrap_or_default();
+            let sent = arrived.points.iter().filter(|point| {
+                point.name == "dns.lookup.duration"
+                    && text(point, "dns.question.name") == name
+                    && text(point, "error.type") == error
+            });
+            Ok(fetched.count() > 0 && sent.count() > 0)
+        })?;
+    }
     Ok(deduplicated())
 }
 
@@ -360,41 +398,4 @@ fn beside_spans(scene: &mut Scene<'_>) -> Result<Expected> {
         Ok(there.is_some_and(asks) && back.is_some())
     })?;
     Ok(Expected { server: 1, ..deduplicated() })
-}
-
-fn go_nowhere(scene: &mut Scene<'_>) -> Result<Expected> {
-    let said = |variables: &[(&str, &str)]| -> Result<(Option<i32>, String)> {
-        let mut settings = Settings::default();
-        for (name, value) in variables {
-            settings = settings.with(name, value);
-        }
-        let output = settings.command(&scene.world.vor).output()?;
-        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
-    };
-    for (variables, expected) in [
-        (&[("BEYLA_NETWORK_METRICS", "true")][..], "nothing takes flows"),
-        (
-            &[("BEYLA_NETWORK_PRINT_FLOWS", "true"), ("BEYLA_NETWORK_SOURCE", "xdp")],
-            "network.source",
-        ),
-        (&[("BEYLA_NETWORK_CIDRS", "10.0.0.0/40")], "is not a network"),
-        (&[("BEYLA_NETWORK_PROTOCOLS", "TPC")], "there is no protocol \"TPC\""),
-        (&[("BEYLA_NETWORK_AGENT_IP", "here")], "network.agent_ip"),
-        (&[("BEYLA_NETWORK_AGENT_IP_IFACE", "eth0")], "name:INTERFACE"),
-        (&[("BEYLA_NETWORK_AGENT_IP_TYPE", "ipx")], "network.agent_ip_type"),
-        (&[("BEYLA_NETWORK_INTERFACES", "/(/")], "regular expression"),
-        (&[("BEYLA_NETWORK_DEDUPER", "all")], "network.deduper"),
-        (
-            &[
-                ("BEYLA_NETWORK_PRINT_FLOWS", "true"),
-                ("BEYLA_NETWORK_AGENT_IP_IFACE", "name:none0"),
-            ],
-            "none0",
-        ),
-    ] {
-        let (code, error) = said(variables)?;
-        ensure!(code.is_some_and(|code| code != 0), "{variables:?}: it ended with {code:?}");
-        ensure!(error.contains(expected), "{variables:?}: {error}");
-    }
-    Ok(Expected::default())
 }
