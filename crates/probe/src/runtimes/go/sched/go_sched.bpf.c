@@ -6,7 +6,7 @@
  * In     runtime.newproc1, goexit1, send, recv, chanrecv, selectgo
  * Out    nothing but what goroutines serve
  * State  vor_tasks         what goroutines serve
- *        go_sched_births   private; goroutines that are being created, by thread
+ *        go_sched_births   private; who creates a goroutine just now, in threads' storage
  *        go_sched_files    private; offsets of fields, by file
  * Needs  uprobes with cookies (5.15), task storage (5.11)
  * Cost   three visits per goroutine; one per receive that may wait, one more per value handed over
@@ -16,12 +16,14 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* runtime.newproc1 runs on a thread's own stack and cannot be interrupted. */
+/*
+ * runtime.newproc1 runs on a thread's own stack and cannot be interrupted by another goroutine. A thread may be killed
+ * in it, so its row lies in the thread's storage and ends with it.
+ */
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 16384);
-    __type(key, __u32);
+    __type(key, int);
     __type(value, __u64);
 } go_sched_births SEC(".maps");
 
@@ -49,11 +51,13 @@ static __always_inline const struct go_sched_facts *facts_of(struct go_regs *ctx
 SEC("uprobe")
 int go_sched_new(struct go_regs *ctx)
 {
-    __u32 thread = bpf_get_current_pid_tgid();
-    __u64 parent = GO_ARG1(ctx);
+    __u64 *parent;
 
-    if (admitted())
-        bpf_map_update_elem(&go_sched_births, &thread, &parent, BPF_ANY);
+    if (!admitted())
+        return 0;
+    parent = bpf_task_storage_get(&go_sched_births, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    if (parent)
+        *parent = GO_ARG1(ctx);
     return 0;
 }
 
@@ -61,14 +65,16 @@ int go_sched_new(struct go_regs *ctx)
 SEC("uprobe")
 int go_sched_born(struct go_regs *ctx)
 {
-    __u32 thread = bpf_get_current_pid_tgid();
     struct task child = goroutine(GO_ARG0(ctx)), by;
     __u64 *parent;
 
-    if (!admitted() || !(parent = bpf_map_lookup_elem(&go_sched_births, &thread)))
+    if (!admitted())
+        return 0;
+    parent = bpf_task_storage_get(&go_sched_births, bpf_get_current_task_btf(), NULL, 0);
+    if (!parent || !*parent)
         return 0;
     by = goroutine(*parent);
-    bpf_map_delete_elem(&go_sched_births, &thread);
+    *parent = 0;
     task_created(&child, &by);
     return 0;
 }
