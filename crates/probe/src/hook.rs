@@ -7,6 +7,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::thread;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
@@ -20,6 +21,8 @@ use crate::tracers::{At, Hook, Need};
 /// Calls of one function that may be under way at once before return probes miss some. The kernel's own
 /// choice, twice the number of CPUs, is less than the threads that wait in one receiving call.
 const MAX_ACTIVE: u32 = 1024;
+/// Threads that detach.
+const DETACHED_AT_ONCE: usize = 16;
 /// First letters of the group that names our dynamic probes.
 const GROUP: &str = "vor_";
 /// `PERF_FLAG_FD_CLOEXEC` of `perf_event_open(2)`.
@@ -132,6 +135,18 @@ pub(crate) fn attach_code(
         })?;
     }
     Ok(links)
+}
+
+/// Takes programs out of their places, several at once: for each, the kernel waits until no CPU runs it any more.
+pub(crate) fn detach(links: &mut Vec<Link>) {
+    let share = links.len().div_ceil(DETACHED_AT_ONCE).max(1);
+    thread::scope(|scope| {
+        while !links.is_empty() {
+            let some = links.split_off(links.len().saturating_sub(share));
+            // Without a thread they are dropped here.
+            let _ = thread::Builder::new().spawn_scoped(scope, move || drop(some));
+        }
+    });
 }
 
 /// One link for many places (6.6).

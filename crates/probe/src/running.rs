@@ -50,7 +50,7 @@ pub(crate) struct AttachedCode {
 
 impl Drop for AttachedCode {
     fn drop(&mut self) {
-        self.links.clear();
+        hook::detach(&mut self.links);
         if let Some(facts) = &self.facts {
             // Fails only when it is gone already.
             let _ = facts.delete(&self.file.to_ne_bytes());
