@@ -108,7 +108,7 @@ impl Query {
             (false, true) => format!("{verb} {object}").into(),
             (false, false) => verb.to_string().into(),
         };
-        let label = if system == "redis" { "REDIS" } else { "SQLClient" };
+        let label = if system == "redis" { "RedisClient" } else { "SQLClient" };
         Operation {
             protocol: if system == "redis" { "redis" } else { "sql" },
             kind: Kind::Client,
