@@ -9,6 +9,7 @@ pub mod apps;
 pub mod cgroup;
 pub mod collector;
 pub mod flows;
+pub mod held;
 pub mod law;
 pub mod matrix;
 pub mod ports;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use crate::flows;
+use crate::held::{self, Held};
 use crate::printed::{self, Line};
 use crate::program::Program;
 use crate::scrape::{self, Sample};
@@ -155,6 +156,11 @@ impl Vor {
     /// Its own metrics.
     pub fn own_metrics(&self) -> Result<Vec<Sample>> {
         scrape::parse(&scrape::get(self.own_metrics, "/internal/metrics")?)
+    }
+
+    /// What it holds in the kernel.
+    pub fn held(&self) -> Result<Held> {
+        held::of(self.program.pid())
     }
 
     /// Resident memory, bytes.

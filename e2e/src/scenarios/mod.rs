@@ -12,6 +12,7 @@ mod bad_input;
 mod clients;
 mod commands;
 mod exporters;
+mod golang;
 mod kubernetes;
 mod load;
 mod network;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Scenario> {
         traces::list(),
         propagation::list(),
         truth::list(),
+        golang::list(),
         exporters::list(),
         kubernetes::list(),
         commands::list(),
