@@ -15,9 +15,10 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::collector::Span;
 use crate::ports;
-use crate::scenario::{Expected, Scenario};
+use crate::scenario::{Expected, Scenario, Skip};
 use crate::scene::{Actor, Scene};
 use crate::services;
+use crate::until::until;
 
 /// Calls that each client makes; the last one fails.
 const CALLS: usize = 5;
@@ -25,6 +26,10 @@ const CALLS: usize = 5;
 const SAID: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
 /// From which minor version on a request of `net/http` knows its route.
 const ROUTES: u32 = 22;
+/// From which minor version on HTTP/2 of `net/http` is in a package of its own, which is not read.
+const HTTP2_APART: u32 = 27;
+/// From which minor version on the errors of single commands of the go-redis that it is built with are not seen.
+const REDIS_SILENT: u32 = 26;
 
 /// What a cell tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +115,9 @@ impl Cell {
         let (text, calls) = (port.to_string(), CALLS.to_string());
         match self.case {
             Case::Wrong => wrong::run(self, scene),
+            Case::Http("tls2") if self.minor >= HTTP2_APART => {
+                Err(Skip("HTTP/2 of this version is not read".into()).into())
+            }
             Case::Http(way) => {
                 let server = scene.serve(self.command(&["serve", &text, way]), port)?;
                 let client = scene.start(self.command(&["call", &text, way, &calls]))?;
@@ -131,14 +139,17 @@ impl Cell {
                 self.ask(scene, client, &[])?;
                 let count = 2 * CALLS + 2;
                 sql(&scene.spans(count)?)?;
-                Ok(Expected::client(count))
+                Ok(Expected::client(count).losing(&["assemble/unclaimed"]))
             }
             Case::Redis => {
                 services::redis(scene, port)?;
                 let client = scene.start(self.command(&[&text, &calls]))?;
                 self.ask(scene, client, &[])?;
-                redis(&scene.spans(2 * CALLS + 2)?)?;
-                Ok(Expected::client(2 * CALLS + 2))
+                let spans = through_the_last(scene)?;
+                let own = spans.iter().filter(|span| of_connection(span)).count();
+                redis(&spans, self.minor < REDIS_SILENT)?;
+                let count = 2 * CALLS + 2 + own;
+                Ok(Expected::client(count).losing(&["assemble/unclaimed"]))
             }
         }
     }
@@ -218,22 +229,43 @@ fn grpc(spans: &[Span], kind: &str) -> Result<()> {
 }
 
 fn sql(spans: &[Span]) -> Result<()> {
-    let of =
-        |word: &str| spans.iter().filter(|span| span.attr("db.operation.name") == word).count();
+    let of = |verb: &str| spans.iter().filter(|span| has_verb(span, verb)).count();
     ensure!(of("INSERT") == CALLS, "{} of INSERT", of("INSERT"));
     ensure!(of("SELECT") == CALLS + 1, "{} of SELECT", of("SELECT"));
     ensure!(spans.iter().filter(|span| span.status == 2).count() == 1, "not one error");
     Ok(())
 }
 
-fn redis(spans: &[Span]) -> Result<()> {
-    for (word, count) in [("SET", CALLS), ("GET", CALLS), ("LPUSH", 1)] {
-        let found = spans.iter().filter(|span| span.attr("db.operation.name") == word).count();
-        ensure!(found == count, "{found} of {word}");
+/// All spans of Redis' client, of whose commands the last is LPUSH.
+fn through_the_last(scene: &Scene<'_>) -> Result<Vec<Span>> {
+    let mut spans = Vec::new();
+    until("the span of LPUSH", scene.limit(), || {
+        spans.clone_from(&scene.collector.arrived().spans);
+        Ok(spans.iter().any(|span| has_verb(span, "LPUSH")))
+    })?;
+    Ok(spans)
+}
+
+fn has_verb(span: &Span, verb: &str) -> bool {
+    span.attr("db.operation.name") == verb
+}
+
+/// What the client says to a server for itself; an old one refuses some of it.
+fn of_connection(span: &Span) -> bool {
+    has_verb(span, "CLIENT") || has_verb(span, "HELLO")
+}
+
+fn redis(spans: &[Span], errors: bool) -> Result<()> {
+    for (verb, count) in [("SET", CALLS), ("GET", CALLS), ("PIPELINE", 1), ("LPUSH", 1)] {
+        let found = spans.iter().filter(|span| has_verb(span, verb)).count();
+        ensure!(found == count, "{found} of {verb}");
     }
     for span in spans {
         expect(span, "db.system.name", "redis")?;
     }
-    ensure!(spans.iter().filter(|span| span.status == 2).count() == 1, "not one error");
+    for span in spans.iter().filter(|span| !of_connection(span)) {
+        let (failed, wrong) = (span.status == 2, has_verb(span, "LPUSH"));
+        ensure!(failed == (wrong && errors), "failed is {failed}: {:?}", span.attrs);
+    }
     Ok(())
 }

@@ -29,8 +29,11 @@ use crate::vor::{Settings, Vor};
 const LIMIT: Duration = Duration::from_secs(10);
 const SERVER_COUNTS: [&str; 2] =
     ["http_server_request_duration_seconds_count", "rpc_server_duration_seconds_count"];
-const CLIENT_COUNTS: [&str; 2] =
-    ["http_client_request_duration_seconds_count", "rpc_client_duration_seconds_count"];
+const CLIENT_COUNTS: [&str; 3] = [
+    "http_client_request_duration_seconds_count",
+    "rpc_client_duration_seconds_count",
+    "db_client_operation_duration_seconds_count",
+];
 
 /// What is the same for all scenarios of a run.
 pub struct World {
@@ -280,8 +283,8 @@ impl<'a> Scene<'a> {
         let all = until("the same numbers for Prometheus", self.limit(), || {
             let page = scrape::parse(&self.page()?)?;
             let sum =
-                |names: [&str; 2]| names.iter().map(|name| scrape::sum(&page, name)).sum::<f64>();
-            counts = (sum(SERVER_COUNTS), sum(CLIENT_COUNTS));
+                |names: &[&str]| names.iter().map(|name| scrape::sum(&page, name)).sum::<f64>();
+            counts = (sum(&SERVER_COUNTS), sum(&CLIENT_COUNTS));
             Ok(counts == wanted)
         });
         all.with_context(|| format!("counted {counts:?}, expected {wanted:?}"))?;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::{
     e2e,
     exec::{self, say},
+    golang::matrix,
     repo::Repo,
     tally::{Skips, Tally},
     tidy, vm,
@@ -29,6 +30,7 @@ const BEYOND: &[Step] = &[
     ("root tests", root_tests),
     ("release build", release),
     ("end to end on this kernel", e2e::all),
+    ("Go programs of three versions", matrix::some),
     ("smoke suite in virtual machines", smoke),
 ];
 

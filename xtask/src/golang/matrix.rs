@@ -68,6 +68,14 @@ const PROGRAMS: &[Source] = &[
     },
 ];
 
+/// The versions of Go that `make test` tries: the oldest that is supported, one from the middle, the newest.
+const TRIED: [&str; 3] = ["1.21", "1.24", "1.27"];
+/// The cells that virtual machines run, by the beginnings of their names, and the programs that they need.
+pub(crate) const ABROAD: [&str; 3] =
+    ["go/1.24/dwarf/https", "go/1.24/stripped/http2", "go/1.24/stripped/grpc"];
+const ABROAD_PROGRAMS: [&str; 3] = ["web", "web-stripped", "grpc-stripped"];
+const ABROAD_GO: &str = "1.24";
+
 #[derive(Args)]
 pub(crate) struct MatrixArgs {
     /// Only these minor versions of Go, such as 1.24; may be given several times
@@ -108,6 +116,38 @@ pub(crate) fn run(repo: &Repo, args: &MatrixArgs) -> Result<bool> {
     Ok(tally.close(Skips::Count))
 }
 
+/// All cells of the versions that `make test` tries; needs what `e2e::build` made.
+pub(crate) fn some(repo: &Repo, tally: &mut Tally) -> Result<()> {
+    let mut built = Vec::new();
+    for go in TRIED {
+        match toolchain(repo, go) {
+            Ok(toolchain) => {
+                sources(repo, &toolchain, go, None)?;
+                built.push(go);
+            }
+            // They come from PyPI, which not every machine reaches.
+            Err(why) => tally.skip(format!("Go {go}"), format!("{why:#}")),
+        }
+    }
+    if built.is_empty() { Ok(()) } else { e2e::go(repo, &names(&built, None, None), tally) }
+}
+
+/// A folder with the programs of [`ABROAD`], to be copied into a virtual machine.
+pub(crate) fn abroad(repo: &Repo) -> Result<PathBuf> {
+    let toolchain = toolchain(repo, ABROAD_GO)?;
+    ["http", "grpc"]
+        .iter()
+        .try_for_each(|case| sources(repo, &toolchain, ABROAD_GO, Some(case)))?;
+    let (from, all) = (place(repo).join(ABROAD_GO), folder(repo).join("abroad"));
+    let into = all.join(ABROAD_GO);
+    fs::create_dir_all(&into)?;
+    for program in ABROAD_PROGRAMS {
+        fs::copy(from.join(program), into.join(program))
+            .with_context(|| format!("copying {program}"))?;
+    }
+    Ok(all)
+}
+
 /// Beginnings of names of the cells that are asked for.
 fn names(versions: &[&str], case: Option<&str>, form: Option<&str>) -> Vec<String> {
     let forms = form.map_or(vec!["dwarf", "stripped"], |form| vec![form]);
@@ -134,12 +174,20 @@ pub(super) fn unstripped(repo: &Repo) -> Vec<PathBuf> {
 /// Builds the programs of these versions of Go, those that a case needs.
 fn programs(repo: &Repo, versions: &[&str], case: Option<&str>) -> Result<()> {
     for go in versions {
-        let release = RELEASES.iter().find(|release| minor(release) == *go);
-        let toolchain = Toolchain::release(repo, release.context("no such release")?)?;
-        for source in PROGRAMS {
-            if case.is_none_or(|case| needs(source.name, case)) {
-                build(repo, &toolchain, go, source)?;
-            }
+        sources(repo, &toolchain(repo, go)?, go, case)?;
+    }
+    Ok(())
+}
+
+fn toolchain(repo: &Repo, go: &str) -> Result<Toolchain> {
+    let release = RELEASES.iter().find(|release| minor(release) == go);
+    Toolchain::release(repo, release.context("no such release")?)
+}
+
+fn sources(repo: &Repo, toolchain: &Toolchain, go: &str, case: Option<&str>) -> Result<()> {
+    for source in PROGRAMS {
+        if case.is_none_or(|case| needs(source.name, case)) {
+            build(repo, toolchain, go, source)?;
         }
     }
     Ok(())
@@ -219,6 +267,14 @@ mod tests {
                 assert_eq!(pins(source, minor(release)).len(), 1, "{release} {}", source.name);
             }
         }
+    }
+
+    #[test]
+    fn the_versions_that_are_always_tried_include_the_oldest_and_the_newest() {
+        let all: Vec<_> = RELEASES.iter().copied().map(minor).collect();
+        let [first, .., last] = all.as_slice() else { panic!("no releases") };
+        assert_eq!([TRIED[0], TRIED[2]], [*first, *last]);
+        assert!(all.contains(&TRIED[1]) && all.contains(&ABROAD_GO));
     }
 
     #[test]

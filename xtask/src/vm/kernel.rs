@@ -108,6 +108,7 @@ mod tests {
             prefix: "linux-image-6.12.".into(),
             suffix: "-amd64".into(),
             doors: vec![],
+            go: None,
         };
         let names = [
             "linux-image-6.12.95+deb12-amd64",

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Other kernels: a command, or the smoke suite through each door, in a virtual machine.
 
-use std::{fs, path::PathBuf, thread};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -10,6 +14,7 @@ use serde::Deserialize;
 use crate::{
     e2e,
     exec::say,
+    golang::matrix as go,
     repo::Repo,
     results::Run,
     tally::{Skips, Tally},
@@ -62,6 +67,8 @@ pub(crate) struct Kernel {
     pub suffix: String,
     /// The ways in that it offers and the suite goes through.
     pub doors: Vec<String>,
+    /// The one of them through which some Go programs are observed, too.
+    pub go: Option<String>,
 }
 
 pub(crate) fn run(repo: &Repo, args: &VmArgs) -> Result<bool> {
@@ -107,6 +114,11 @@ pub(crate) fn matrix(repo: &Repo, only: Option<&str>) -> Result<Vec<Kernel>> {
 /// Runs the smoke suite on each kernel through each door and writes the columns of docs/testing.md.
 /// The kernels run side by side: an emulated machine keeps about one processor busy.
 pub(crate) fn smoke(repo: &Repo, only: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let programs = go::abroad(repo);
+    if let Err(why) = &programs {
+        tally.skip("Go programs in virtual machines", format!("{why:#}"));
+    }
+    let programs = programs.ok();
     let mut ready = Vec::new();
     for kernel in matrix(repo, only)? {
         match Guest::new(repo, &kernel) {
@@ -117,13 +129,24 @@ pub(crate) fn smoke(repo: &Repo, only: Option<&str>, tally: &mut Tally) -> Resul
     let ended = thread::scope(|scope| {
         let started: Vec<_> = ready
             .iter()
-            .map(|(kernel, guest)| scope.spawn(|| each_door(repo, kernel, guest)))
+            .map(|(kernel, guest)| {
+                scope.spawn(|| {
+                    let runs = each_door(repo, kernel, guest)?;
+                    let go = kernel.go.as_deref().zip(programs.as_deref());
+                    let go = go.map(|(door, from)| go_programs(repo, guest, kernel, door, from));
+                    anyhow::Ok((runs, go.transpose()?))
+                })
+            })
             .collect();
         started.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
     });
     for runs in ended {
-        for run in runs.map_err(|_| anyhow!("testing a kernel ended early"))?? {
+        let (runs, go) = runs.map_err(|_| anyhow!("testing a kernel ended early"))??;
+        for run in runs {
             run.write(repo)?;
+            run.count(tally);
+        }
+        if let Some(run) = go {
             run.count(tally);
         }
     }
@@ -132,24 +155,47 @@ pub(crate) fn smoke(repo: &Repo, only: Option<&str>, tally: &mut Tally) -> Resul
 
 /// One boot per door.
 fn each_door(repo: &Repo, kernel: &Kernel, guest: &Guest<'_>) -> Result<Vec<Run>> {
-    let programs = [repo.release("vor"), repo.release("vor-e2e"), e2e::apps(repo)];
-    kernel.doors.iter().map(|door| through(repo, guest, kernel, door, &programs)).collect()
+    let one = |door: &String| {
+        let log = format!("smoke-{door}");
+        through(repo, guest, kernel, door, &log, &["--smoke"], &[])
+    };
+    kernel.doors.iter().map(one).collect()
 }
 
+/// One boot for some Go programs of the matrix, which are in folder `from`.
+fn go_programs(
+    repo: &Repo,
+    guest: &Guest<'_>,
+    kernel: &Kernel,
+    door: &str,
+    from: &Path,
+) -> Result<Run> {
+    let name = from.file_name().unwrap_or_default();
+    let place = Path::new("/run/bin").join(name).display().to_string();
+    let mut which = vec!["--patience", "8", "--go-programs", place.as_str()];
+    which.extend(go::ABROAD.iter().flat_map(|cell| ["--only", *cell]));
+    through(repo, guest, kernel, door, "go", &which, &[from.to_owned()])
+}
+
+/// One boot with the scenarios that `which` chooses.
 fn through(
     repo: &Repo,
     guest: &Guest<'_>,
     kernel: &Kernel,
     door: &str,
-    programs: &[PathBuf],
+    log: &str,
+    which: &[&str],
+    more: &[PathBuf],
 ) -> Result<Run> {
-    let command = ["vor-e2e", "run", "--smoke", "--door", door];
+    let mut programs = vec![repo.release("vor"), repo.release("vor-e2e"), e2e::apps(repo)];
+    programs.extend_from_slice(more);
+    let command = ["vor-e2e", "run", "--door", door];
     let places = ["--vor", "/run/bin/vor", "--apps", "/run/bin/apps"];
-    let command = command.into_iter().chain(places).map(str::to_owned).collect::<Vec<_>>();
+    let command = command.iter().chain(&places).chain(which);
+    let command = command.map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let mut run = Run::new(repo, &kernel.name, &guest.release, door)?;
-    let log = format!("smoke-{door}");
-    let code = guest.run(&log, SUITE_SECONDS, Clock::Wall, programs, &command, |line| {
-        say(format_args!("{} {door}: {line}", kernel.name));
+    let code = guest.run(log, SUITE_SECONDS, Clock::Wall, &programs, &command, |line| {
+        say(format_args!("{} {log}: {line}", kernel.name));
         run.line(line);
     })?;
     run.ended(code);

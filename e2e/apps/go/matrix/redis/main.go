@@ -50,7 +50,9 @@ func main() {
 		_, err = bufio.NewReader(os.Stdin).ReadString('\n')
 	}
 	if err == nil {
-		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + os.Args[1]})
+		// Redis before 7.2 refuses to be told who its client is.
+		options := redis.Options{Addr: "127.0.0.1:" + os.Args[1], DisableIdentity: true}
+		client := redis.NewClient(&options)
 		err = work(client, count)
 	}
 	if err != nil {
