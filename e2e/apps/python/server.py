@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A threaded server whose paths misbehave on request: `server.py PORT`.
 
-/delay/MS       answers after a while
+/delay/MS/…     answers after a while
 /trickle/N/MS   answers in N pieces with a pause after each
 /chunked/N      answers in N chunks
 /silent         never answers
-/status/CODE    answers with that status
+/status/CODE/…  answers with that status
 /echo           reads the body, then sends as much back
 /upgrade        switches protocols, then sends every byte back
 """
@@ -38,11 +38,11 @@ class Paths(BaseHTTPRequestHandler):
         self.rfile.read(left)
         self.send()
 
-    def delay(self, ms):
+    def delay(self, ms, *_):
         time.sleep(ms / 1000)
         self.send()
 
-    def status(self, code):
+    def status(self, code, *_):
         self.send(status=code)
 
     def trickle(self, pieces, ms):

@@ -14,6 +14,7 @@ mod commands;
 mod exporters;
 mod golang;
 mod kubernetes;
+mod late;
 mod load;
 mod network;
 mod propagation;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Scenario> {
         ways::list(),
         talks::list(),
         traces::list(),
+        late::list(),
         propagation::list(),
         truth::list(),
         golang::list(),

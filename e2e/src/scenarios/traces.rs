@@ -51,8 +51,8 @@ pub(super) fn back(scene: &mut Scene<'_>) -> Result<(Actor, u16)> {
 }
 
 /// Each of `clients` asks for each path on a connection that it keeps, all at once.
-pub(super) fn ask(port: u16, clients: usize, patterns: &'static [&'static str]) -> Result<()> {
-    let one = move |client: usize| -> Result<()> {
+pub(super) fn ask(port: u16, clients: usize, patterns: &[&str]) -> Result<()> {
+    let one = |client: usize| -> Result<()> {
         let mut talk = Talk::to(port)?;
         for pattern in patterns {
             for n in 0..REQUESTS {
@@ -62,12 +62,21 @@ pub(super) fn ask(port: u16, clients: usize, patterns: &'static [&'static str]) 
         }
         Ok(())
     };
-    let crew: Vec<_> = (0..clients).map(|client| thread::spawn(move || one(client))).collect();
-    crew.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow!("a client panicked"))?)
+    thread::scope(|scope| {
+        let crew: Vec<_> = (0..clients)
+            .map(|client| {
+                scope.spawn({
+                    let one = &one;
+                    move || one(client)
+                })
+            })
+            .collect();
+        crew.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow!("a client panicked"))?)
+    })
 }
 
 /// The spans for one path in the order of the calls: each is the parent of the next. `depth` of them.
-fn chain<'a>(spans: &'a [Span], path: &str, depth: usize) -> Result<Vec<&'a Span>> {
+pub(super) fn chain<'a>(spans: &'a [Span], path: &str, depth: usize) -> Result<Vec<&'a Span>> {
     let named =
         |span: &&Span| span.attr("url.path") == path || span.attr("url.full").ends_with(path);
     let mut left: Vec<_> = spans.iter().filter(named).collect();
@@ -85,7 +94,7 @@ fn chain<'a>(spans: &'a [Span], path: &str, depth: usize) -> Result<Vec<&'a Span
     Ok(chain)
 }
 
-fn methods<'a>(chain: &[&'a Span]) -> Vec<&'a str> {
+pub(super) fn methods<'a>(chain: &[&'a Span]) -> Vec<&'a str> {
     chain.iter().map(|span| span.attr("vor.parent.method")).collect()
 }
 
