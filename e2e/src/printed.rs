@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The lines that `trace_printer: text` prints, read back.
+//! The lines that `trace_printer: text` and `trace_printer: tree` print, read back.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Line {
     pub service: String,
     /// Its language.
     pub language: String,
-    /// `00-trace-span[parent]-flags`.
+    /// `00-trace-span[parent]-flags`; empty for one of a tree.
     pub context: String,
 }
 
@@ -44,10 +44,28 @@ fn read(line: &str) -> Option<Line> {
     // Date and time of day.
     let (_, _) = (words.next()?, words.next()?);
     let (_, time) = words.next()?.strip_suffix("])")?.split_once('[')?;
+    let (_, rest) = line.split_once("] traceparent=[")?;
+    span(time, words, line, rest.strip_suffix(']')?)
+}
+
+/// The span that a line of a tree is: `9.5ms HTTP 200 GET /cart svc=[shop/cart python] parent by task`.
+#[must_use]
+pub fn leaf(line: &str) -> Option<Line> {
+    let mut words = line.trim_start().split(' ');
+    span(words.next()?, words, line, "")
+}
+
+/// The words after the time: what, status, verb, object; in the whole line stands the service.
+fn span<'a>(
+    time: &str,
+    mut words: impl Iterator<Item = &'a str>,
+    line: &str,
+    context: &str,
+) -> Option<Line> {
     let [label, code, verb, object] =
         [words.next()?, words.next()?, words.next()?, words.next()?].map(str::to_owned);
     let (_, rest) = line.split_once(" svc=[")?;
-    let (service, rest) = rest.split_once("] traceparent=[")?;
+    let (service, _) = rest.split_once(']')?;
     let (service, language) = service.rsplit_once(' ')?;
     Some(Line {
         label,
@@ -57,7 +75,7 @@ fn read(line: &str) -> Option<Line> {
         time: duration(time)?,
         service: service.to_owned(),
         language: language.to_owned(),
-        context: rest.strip_suffix(']')?.to_owned(),
+        context: context.to_owned(),
     })
 }
 
@@ -103,6 +121,16 @@ mod tests {
         assert_eq!(line.time, Duration::from_micros(2500));
         assert!(line.context.ends_with("[0000000000000000]-01"));
         assert!(parse("hello").is_err());
+    }
+
+    #[test]
+    fn a_line_of_a_tree_is_read_back() {
+        let line = leaf("    2.5ms HTTP 200 GET /items/7 svc=[shop/cart python] parent by task");
+        let line = line.unwrap();
+        assert_eq!((line.code, line.object.as_str()), (200, "/items/7"));
+        assert_eq!((line.service.as_str(), line.language.as_str()), ("shop/cart", "python"));
+        assert_eq!(line.time, Duration::from_micros(2500));
+        assert_eq!(leaf("trace 8f3c1d4be1b54cf0a0f5f2f5a3f9be71"), None);
     }
 
     #[test]

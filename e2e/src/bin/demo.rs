@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The demo: a small shop of unmodified services, customers, and vor that watches; live spans, then a table.
+//! The demo: a small shop of unmodified services, customers, and vor that watches; live traces, then a table.
 
-use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,15 +13,15 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use vor_e2e::apps::Apps;
 use vor_e2e::ports;
-use vor_e2e::printed::Line;
+use vor_e2e::printed;
 use vor_e2e::red::Red;
 use vor_e2e::shop::Shop;
 use vor_e2e::vor::{Settings, Vor};
 use vor_e2e::web;
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// One line is shown per this time, so that a person can read along.
-const PACE: Duration = Duration::from_millis(200);
+/// One trace is shown per this time, so that a person can read along.
+const PACE: Duration = Duration::from_secs(1);
 /// Pause of a customer between two requests.
 const THINKING: Duration = Duration::from_millis(40);
 const CUSTOMERS: usize = 4;
@@ -59,7 +58,10 @@ fn run(cli: &Cli, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  {name:<8} {made_of:<8} port {port}, pid {}", service.pid())?;
     }
     let mut vor = watch(cli, &shop, dir.path())?;
-    writeln!(out, "vor observes them; nothing about them was changed. Some of the spans, live:\n")?;
+    writeln!(
+        out,
+        "vor observes them; nothing about them was changed. Some of the traces, live:\n"
+    )?;
 
     let start = Instant::now();
     let end = Duration::from_secs(cli.seconds);
@@ -77,7 +79,7 @@ fn run(cli: &Cli, out: &mut impl Write) -> Result<()> {
     vor.stop(1).with_context(|| format!("vor said: {}", vor.log().unwrap_or_default()))?;
 
     let mut red = Red::default();
-    vor.printed()?.iter().for_each(|line| red.add(line));
+    vor.output()?.lines().filter_map(printed::leaf).for_each(|line| red.add(&line));
     writeln!(out, "\n{asked} requests in {:.0} s:\n\n{}", run.as_secs_f64(), red.table(run))?;
     let cut_short = over.load(Ordering::Relaxed);
     ensure!(red.spans() > 0 || cut_short, "no spans were seen; vor said:\n{}", vor.log()?);
@@ -93,7 +95,7 @@ fn watch(cli: &Cli, shop: &Shop, dir: &Path) -> Result<Vor> {
     })?;
     let settings = Settings::default()
         .with("BEYLA_OPEN_PORT", shop.ports())
-        .with("BEYLA_TRACE_PRINTER", "text");
+        .with("BEYLA_TRACE_PRINTER", "tree");
     let mut vor = Vor::start(&path, &settings, ports::free()?, dir)?;
     for service in &shop.services {
         vor.observes(service.pid(), LIMIT)
@@ -159,35 +161,25 @@ impl Customers {
     }
 }
 
-/// Shows a few of many spans, each service in turn.
+/// Shows a few of many traces.
 #[derive(Default)]
 struct Screen {
+    /// Bytes of the output that were looked at.
     seen: usize,
-    shown: HashMap<(String, bool), usize>,
 }
 
 impl Screen {
-    /// Shows one of the spans that are new, of whoever was shown least.
+    /// Shows the largest of the traces that are new.
     fn show(&mut self, vor: &Vor, out: &mut impl Write) -> Result<()> {
         let output = vor.output()?;
-        let lines = vor.printed()?;
-        let new = lines.iter().zip(output.lines()).skip(self.seen);
-        let who = |line: &Line| (line.service.clone(), line.is_server());
-        let least =
-            new.min_by_key(|(line, _)| self.shown.get(&who(line)).copied().unwrap_or_default());
-        self.seen = lines.len();
-        let Some((line, text)) = least else { return Ok(()) };
-        *self.shown.entry(who(line)).or_default() += 1;
-        if !io::stdout().is_terminal() {
-            writeln!(out, "{text}")?;
-            return Ok(out.flush()?);
+        // The last one may be in the middle of being written.
+        let whole = output.rfind("trace ").unwrap_or_default();
+        let new = output.get(self.seen..whole).unwrap_or_default();
+        self.seen = whole;
+        let largest = new.split("trace ").max_by_key(|tree| tree.lines().count());
+        if let Some(tree) = largest.filter(|tree| !tree.is_empty()) {
+            writeln!(out, "trace {tree}")?;
         }
-        let colour = match line {
-            Line { code: 0 | 500.., .. } => 31,
-            line if line.is_server() => 32,
-            _ => 36,
-        };
-        writeln!(out, "\u{1b}[{colour}m{text}\u{1b}[0m")?;
         Ok(out.flush()?)
     }
 }

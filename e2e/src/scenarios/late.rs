@@ -159,17 +159,17 @@ fn sdk(scene: &mut Scene<'_>) -> Result<Expected> {
     }
     let (last, after) = back(scene)?;
     let own = ports::free()?;
-    let callee =
+    let served =
         scene.serve(with_sdk(scene, &["serve", &own.to_string(), &after.to_string()])?, own)?;
     let (first, entry) = front(scene, own)?;
     let settings = Settings::default().with("BEYLA_OPEN_PORT", format!("{entry},{own},{after}"));
-    scene.observe(&settings, &[first.pid, callee.pid, last.pid])?;
-    let caller = with_sdk(scene, &["call", &entry.to_string(), "/passed/0/0"])?;
-    let caller = scene.start(caller)?;
+    scene.observe(&settings, &[first.pid, served.pid, last.pid])?;
+    let asked = with_sdk(scene, &["call", &entry.to_string(), "/passed/0/0"])?;
+    let asked = scene.start(asked)?;
     let limit = scene.limit();
-    scene.program(caller)?.succeed(limit)?;
-    let (trace, outer, _) = said(scene, caller)?;
-    let (inner_trace, inner, above) = said(scene, callee)?;
+    scene.program(asked)?.succeed(limit)?;
+    let (trace, outer, _) = said(scene, asked)?;
+    let (inner_trace, inner, above) = said(scene, served)?;
     ensure!((&inner_trace, &above) == (&trace, &outer), "the SDK's own trace is torn");
     let spans = scene.spans(5)?;
     ensure!(spans.iter().all(|span| span.trace == trace), "not one trace: {spans:#?}");

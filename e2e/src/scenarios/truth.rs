@@ -11,8 +11,9 @@ use crate::truth::{self, ALL};
 const CLIENTS: usize = 8;
 const CASES: usize = 120;
 
-/// Two threads of start-up with a queue between them, and threads five deep, are what Beyla cannot link.
-const UNDERSTOOD: [(&str, &str); 10] = [
+/// Two threads or goroutines of start-up with a queue or a channel between them, and five deep, are what Beyla cannot
+/// link.
+const UNDERSTOOD: [(&str, &str); 12] = [
     ("truth-c-thread", "c/thread"),
     ("truth-python-thread", "python/thread"),
     ("truth-python-nested-threads", "python/nested-threads"),
@@ -21,6 +22,8 @@ const UNDERSTOOD: [(&str, &str); 10] = [
     ("truth-python-executor", "python/executor"),
     ("truth-python-asyncio", "python/asyncio"),
     ("truth-python-asyncio-tasks", "python/asyncio-tasks"),
+    ("truth-go-nested", "go/nested"),
+    ("truth-go-two", "go/two"),
     ("truth-nginx-proxy", "nginx/proxy"),
     ("truth-php-server", "php/server"),
 ];
