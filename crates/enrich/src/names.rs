@@ -41,9 +41,12 @@ impl Names {
         }
         match self.engines.as_ref().map(|engines| engines.find(container)) {
             Some(Lookup::Unknown) | None if self.cluster.is_none() => Lookup::Unknown,
-            Some(known @ Lookup::Known(_)) => known,
+            // Of a container of Kubernetes the cluster is going to say more.
+            Some(Lookup::Known(found)) if self.cluster.is_none() || !is_of_kubernetes(&found) => {
+                Lookup::Known(found)
+            }
             // Whose pod is not known may be known soon: the kubelet tells of a container after it has begun.
-            Some(Lookup::Unknown | Lookup::Awaited) | None => Lookup::Awaited,
+            Some(_) | None => Lookup::Awaited,
         }
     }
 
@@ -67,6 +70,11 @@ impl Names {
     fn places(&self) -> MutexGuard<'_, HashMap<ProcessKey, Arc<str>>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the kubelet had this container made.
+fn is_of_kubernetes(found: &Workload) -> bool {
+    found.labels.get("io.kubernetes.pod.uid").is_some()
 }
 
 impl Directory for Names {

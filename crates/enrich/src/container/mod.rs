@@ -6,6 +6,9 @@
 //! nobody does, `lost.failed` when an engine that might know it gives no answer, or `lost.full`.
 
 mod config;
+mod containerd;
+mod cri;
+mod docker;
 mod engine;
 pub(crate) mod image;
 
