@@ -132,7 +132,7 @@ mod cri {
     use std::collections::HashMap;
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Name {
+    pub(crate) struct Metadata {
         #[prost(string, tag = "1")]
         pub(crate) name: String,
         #[prost(string, tag = "2")]
@@ -163,7 +163,7 @@ mod cri {
     #[derive(Clone, PartialEq, prost::Message)]
     pub(crate) struct SandboxConfig {
         #[prost(message, optional, tag = "1")]
-        pub(crate) metadata: Option<Name>,
+        pub(crate) metadata: Option<Metadata>,
         #[prost(message, optional, tag = "8")]
         pub(crate) linux: Option<LinuxSandbox>,
     }
@@ -195,7 +195,7 @@ mod cri {
     #[derive(Clone, PartialEq, prost::Message)]
     pub(crate) struct ContainerConfig {
         #[prost(message, optional, tag = "1")]
-        pub(crate) metadata: Option<Name>,
+        pub(crate) metadata: Option<Metadata>,
         #[prost(message, optional, tag = "2")]
         pub(crate) image: Option<Image>,
         #[prost(map = "string, string", tag = "9")]
@@ -233,7 +233,7 @@ async fn container_of_a_pod(containerd: &Containerd) -> String {
     // NamespaceMode.NODE
     let namespaces = Some(cri::NamespaceOptions { network: 2, pid: 2, ipc: 2 });
     let name = |name: &str| {
-        Some(cri::Name { name: name.into(), uid: "u-1".into(), namespace: "shop".into() })
+        Some(cri::Metadata { name: name.into(), uid: "u-1".into(), namespace: "shop".into() })
     };
     let security = Some(cri::SecurityContext { namespaces: namespaces.clone() });
     let linux = Some(cri::LinuxSandbox { security });
@@ -242,7 +242,7 @@ async fn container_of_a_pod(containerd: &Containerd) -> String {
     let sandbox = tell(&channel, "/runtime.v1.RuntimeService/RunPodSandbox", run).await;
     let labels = [("io.kubernetes.pod.uid", "u-1"), ("io.kubernetes.container.name", "main")];
     let config = cri::ContainerConfig {
-        metadata: Some(cri::Name { name: "main".into(), ..cri::Name::default() }),
+        metadata: Some(cri::Metadata { name: "main".into(), ..cri::Metadata::default() }),
         image: Some(cri::Image { image: IMAGE.into() }),
         labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         linux: Some(cri::LinuxContainer {

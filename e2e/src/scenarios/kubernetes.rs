@@ -29,7 +29,6 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::new("kubernetes-late", late),
         Scenario::new("kubernetes-selection", selection),
         Scenario::new("kubernetes-peers", peers),
-        Scenario::new("container-id", container_id),
     ]
 }
 
@@ -49,7 +48,8 @@ fn group(runtime: &str, id: &str) -> String {
     format!("{pod}/{runtime}-{id}.scope")
 }
 
-fn random_id() -> String {
+/// An id as engines give them to containers.
+pub(super) fn random_id() -> String {
     format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..))
 }
 
@@ -304,21 +304,5 @@ fn peers(scene: &mut Scene<'_>) -> Result<Expected> {
     let attrs = ["client.address", "server.address", "network.peer.address"];
     let told = attrs.map(|key| span.attr(key).to_owned());
     ensure!(told == ["front.web", "front.web", &*ip], "{told:?}");
-    Ok(Expected::server(1))
-}
-
-/// Without a cluster a container still has its id.
-fn container_id(scene: &mut Scene<'_>) -> Result<Expected> {
-    let id = random_id();
-    let cgroup = Cgroup::create(&format!("vor-e2e.slice/docker-{id}.scope"))?;
-    let port = ports::free()?;
-    let mut command = scene.world.apps.program("epoll");
-    command.arg(port.to_string());
-    let actor = scene.serve(cgroup.command(&command)?, port)?;
-    scene.observe(&Settings::port(port), &[actor.pid])?;
-    ensure!(Talk::to(port)?.get("/")?.status == 200, "it is answered");
-    let span = only(&scene.spans(1)?)?;
-    let told = span.resource.get("container.id");
-    ensure!(told == Some(&id), "the container is {told:?}");
     Ok(Expected::server(1))
 }

@@ -11,9 +11,11 @@ use crate::vor::Settings;
 mod bad_input;
 mod clients;
 mod commands;
+mod containers;
 mod exporters;
 mod golang;
 mod kubernetes;
+mod kubernetes_addresses;
 mod late;
 mod load;
 mod network;
@@ -39,6 +41,8 @@ pub fn all() -> Vec<Scenario> {
         golang::list(),
         exporters::list(),
         kubernetes::list(),
+        containers::list(),
+        kubernetes_addresses::list(),
         commands::list(),
         bad_input::list(),
         load::list(),

@@ -26,7 +26,7 @@ const COUNT: u64 = 100;
 const SIZE: u64 = 1000;
 /// What Ethernet, IPv4 and UDP put in front of them.
 const HEADERS: u64 = 14 + 20 + 8;
-const PORT: &str = "7007";
+pub(super) const PORT: &str = "7007";
 const BYTES: &str = "beyla_network_flow_bytes_total";
 const PACKETS: &str = "beyla_network_flow_packets_total";
 
@@ -47,7 +47,7 @@ pub(super) fn list() -> Vec<Scenario> {
 }
 
 /// Flows on the interfaces of `wire`, in every form.
-fn settings(wire: &Wire) -> Settings {
+pub(super) fn settings(wire: &Wire) -> Settings {
     Settings::default()
         .with("BEYLA_TRACE_PRINTER", "disabled")
         .with("BEYLA_NETWORK_PRINT_FLOWS", "true")
@@ -58,7 +58,7 @@ fn settings(wire: &Wire) -> Settings {
 }
 
 /// One host answers on [`PORT`], the other is about to ask.
-fn talk(scene: &mut Scene<'_>, wire: &Wire) -> Result<()> {
+pub(super) fn talk(scene: &mut Scene<'_>, wire: &Wire) -> Result<()> {
     let script = scene.world.apps.path("python-datagrams.py");
     let mut echo = wire.on(Host::Two, "python3");
     echo.arg(&script).args(["echo", PORT]);
@@ -71,7 +71,7 @@ fn talk(scene: &mut Scene<'_>, wire: &Wire) -> Result<()> {
 }
 
 /// The talk of known size.
-fn send(scene: &Scene<'_>, wire: &Wire) -> Result<()> {
+pub(super) fn send(scene: &Scene<'_>, wire: &Wire) -> Result<()> {
     let (count, size) = (COUNT.to_string(), SIZE.to_string());
     let mut send = wire.on(Host::One, "python3");
     send.arg(scene.world.apps.path("python-datagrams.py"));
@@ -81,7 +81,7 @@ fn send(scene: &Scene<'_>, wire: &Wire) -> Result<()> {
     Ok(())
 }
 
-fn printed(scene: &mut Scene<'_>) -> Result<Vec<FlowLine>> {
+pub(super) fn printed(scene: &mut Scene<'_>) -> Result<Vec<FlowLine>> {
     flows::parse(&scene.vor()?.output()?)
 }
 
@@ -133,7 +133,7 @@ fn whole(count: u64) -> f64 {
 }
 
 /// Flows that a stage took away belong to these scenarios.
-fn deduplicated() -> Expected {
+pub(super) fn deduplicated() -> Expected {
     Expected::default().losing(&["flows/stage"])
 }
 
