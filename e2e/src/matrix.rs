@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::collector::Span;
 use crate::ports;
-use crate::scenario::{Expected, Scenario, Skip};
+use crate::scenario::{Expected, Scenario};
 use crate::scene::{Actor, Scene};
 use crate::services;
 use crate::until::until;
@@ -26,8 +26,6 @@ const CALLS: usize = 5;
 const SAID: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
 /// From which minor version on a request of `net/http` knows its route.
 const ROUTES: u32 = 22;
-/// From which minor version on HTTP/2 of `net/http` is in a package of its own, which is not read.
-const HTTP2_APART: u32 = 27;
 /// From which minor version on the errors of single commands of the go-redis that it is built with are not seen.
 const REDIS_SILENT: u32 = 26;
 
@@ -42,11 +40,13 @@ enum Case {
     Sql,
     /// go-redis against Redis.
     Redis,
+    /// kafka-go or sarama against Kafka.
+    Kafka(&'static str),
     /// `net/http` with tables of made-up offsets.
     Wrong,
 }
 
-const CASES: [(&str, Case); 8] = [
+const CASES: [(&str, Case); 10] = [
     ("http", Case::Http("plain")),
     ("https", Case::Http("tls1")),
     ("http2", Case::Http("tls2")),
@@ -54,6 +54,8 @@ const CASES: [(&str, Case); 8] = [
     ("grpc-stream", Case::Grpc("stream")),
     ("sql", Case::Sql),
     ("redis", Case::Redis),
+    ("kafka", Case::Kafka("kafka")),
+    ("sarama", Case::Kafka("sarama")),
     ("http-wrong-offsets", Case::Wrong),
 ];
 
@@ -100,6 +102,7 @@ impl Cell {
             Case::Grpc(_) => "grpc",
             Case::Sql => "sql",
             Case::Redis => "redis",
+            Case::Kafka(library) => library,
         };
         self.folder.join(format!("{name}{}", self.suffix))
     }
@@ -115,9 +118,7 @@ impl Cell {
         let (text, calls) = (port.to_string(), CALLS.to_string());
         match self.case {
             Case::Wrong => wrong::run(self, scene),
-            Case::Http("tls2") if self.minor >= HTTP2_APART => {
-                Err(Skip("HTTP/2 of this version is not read".into()).into())
-            }
+            Case::Kafka(library) => self.kafka(scene, library),
             Case::Http(way) => {
                 let server = scene.serve(self.command(&["serve", &text, way]), port)?;
                 let client = scene.start(self.command(&["call", &text, way, &calls]))?;
@@ -162,6 +163,32 @@ impl Cell {
         scene.observe(&settings, &pids)?;
         scene.probed(1)?;
         scene.go(client)
+    }
+
+    fn kafka(&self, scene: &mut Scene<'_>, library: &str) -> Result<Expected> {
+        let (port, calls) = (ports::free()?, CALLS.to_string());
+        let jars = self.folder.join("../../kafka");
+        services::kafka(scene, &jars, port)?;
+        let client = scene.start(self.command(&[&port.to_string(), "orders", &calls]))?;
+        self.ask(scene, client, &[])?;
+        // All messages were sent before the first is asked for, so they come by one fetch.
+        let count = CALLS + 1;
+        let spans = scene.spans(count)?;
+        let sent = spans.iter().filter(|span| span.name == "send orders").count();
+        ensure!(sent == CALLS, "{sent} of send");
+        for span in &spans {
+            let client =
+                if library == "sarama" { "shop" } else { span.attr("messaging.client.id") };
+            expect(span, "messaging.system", "kafka")?;
+            expect(span, "messaging.destination.name", "orders")?;
+            expect(span, "messaging.destination.partition.id", "0")?;
+            expect(span, "messaging.client.id", client)?;
+            expect(span, "server.port", &port.to_string())?;
+            let given = span.attr("messaging.operation.type") == "send";
+            let kind = if given { SpanKind::Producer } else { SpanKind::Consumer };
+            ensure!(span.kind == kind && span.status != 2, "{span:?}");
+        }
+        Ok(Expected::client(count).losing(&["assemble/unclaimed"]))
     }
 
     fn http(&self, spans: &[Span], way: &str) -> Result<()> {

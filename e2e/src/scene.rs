@@ -29,10 +29,11 @@ use crate::vor::{Settings, Vor};
 const LIMIT: Duration = Duration::from_secs(10);
 const SERVER_COUNTS: [&str; 2] =
     ["http_server_request_duration_seconds_count", "rpc_server_duration_seconds_count"];
-const CLIENT_COUNTS: [&str; 3] = [
+const CLIENT_COUNTS: [&str; 4] = [
     "http_client_request_duration_seconds_count",
     "rpc_client_duration_seconds_count",
     "db_client_operation_duration_seconds_count",
+    "messaging_client_operation_duration_seconds_count",
 ];
 
 /// What is the same for all scenarios of a run.

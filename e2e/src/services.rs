@@ -5,12 +5,20 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::apps::find;
+use crate::ports;
 use crate::scenario::Skip;
 use crate::scene::{Actor, Scene};
+
+/// What the broker calls its cluster: any 16 bytes in base64.
+const CLUSTER: &str = "dm9yLXRlc3RzLWthZmthLQ";
+
+/// How long a broker may take until it listens; on a machine that is at rest, it takes four seconds.
+const KAFKA_START: Duration = Duration::from_secs(120);
 
 /// Starts Redis without files.
 pub fn redis(scene: &mut Scene<'_>, port: u16) -> Result<Actor> {
@@ -37,6 +45,43 @@ pub fn postgres(scene: &mut Scene<'_>, port: u16) -> Result<Actor> {
     command.arg("-D").arg(&dir).args(["-p", &port.to_string(), "-F"]);
     command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
     scene.serve(command, port)
+}
+
+/// Starts a broker of Kafka, without others, that runs from the Java archives in `jars`.
+pub fn kafka(scene: &mut Scene<'_>, jars: &Path, port: u16) -> Result<Actor> {
+    let java = find("java").ok_or_else(|| Skip("java is not installed".into()))?;
+    if !jars.is_dir() {
+        return Err(Skip("Kafka is not there; cargo xtask go-matrix fetches it".into()).into());
+    }
+    let (dir, controller) = (scene.dir().join(format!("kafka-{port}")), ports::free()?);
+    fs::create_dir(&dir)?;
+    let settings = dir.join("server.properties");
+    fs::write(
+        &settings,
+        format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.listener.names=CONTROLLER\n\
+             controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             log.dirs={}\noffsets.topic.num.partitions=1\n\
+             offsets.topic.replication.factor=1\n",
+            dir.join("log").display()
+        ),
+    )?;
+    let run = |class: &str| {
+        let mut command = Command::new(&java);
+        command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp"]);
+        command.arg(jars.join("*")).arg(class).current_dir(&dir);
+        command
+    };
+    let mut format = run("kafka.tools.StorageTool");
+    format.args(["format", "--standalone", "-t", CLUSTER, "-c"]).arg(&settings);
+    let done = format.stdout(Stdio::null()).output()?;
+    ensure!(done.status.success(), "format: {}", String::from_utf8_lossy(&done.stderr));
+    let mut command = run("kafka.Kafka");
+    command.arg(&settings);
+    let broker = scene.start(command)?;
+    ports::open(port, KAFKA_START)?;
+    Ok(broker)
 }
 
 /// The newest version's programs: Debian keeps them off the path.

@@ -10,6 +10,7 @@ pub mod db;
 pub mod grpc;
 pub mod http;
 mod http1;
+pub mod messaging;
 
 use vor_model::{Connection, Done, Exchange, Family, Interval, Message, Side};
 
@@ -105,6 +106,9 @@ pub enum Unreadable {
     #[error("too many {0}")]
     TooMany(&'static str),
 }
+
+/// What units of libraries tell, whose protocols are not in [`ALL`].
+pub static LIBRARIES: [&[&Family]; 3] = [grpc::FAMILIES, db::FAMILIES, messaging::FAMILIES];
 
 /// Every protocol. The surest claim wins; among equals, the first.
 pub static ALL: &[&dyn Protocol] = &[&http1::Http1];

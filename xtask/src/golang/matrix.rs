@@ -20,6 +20,8 @@ use crate::{
 };
 
 const SOURCES: &str = "e2e/apps/go/matrix";
+/// Programs that talk to Kafka.
+const BROKER: [&str; 2] = ["kafka", "sarama"];
 /// A program, and for the oldest minor version of Go from which it holds the modules that it is built with.
 struct Source {
     name: &'static str,
@@ -105,6 +107,9 @@ pub(crate) fn run(repo: &Repo, args: &MatrixArgs) -> Result<bool> {
     let wanted = |go: &&str| args.go.is_empty() || args.go.iter().any(|asked| asked == go);
     let chosen: Vec<&str> = all.into_iter().filter(wanted).collect();
     programs(repo, &chosen, args.case.as_deref())?;
+    if BROKER.iter().any(|case| args.case.as_deref().is_none_or(|asked| needs(case, asked))) {
+        broker(repo)?;
+    }
     if args.build {
         return Ok(true);
     }
@@ -146,6 +151,29 @@ pub(crate) fn abroad(repo: &Repo) -> Result<PathBuf> {
             .with_context(|| format!("copying {program}"))?;
     }
     Ok(all)
+}
+
+/// Kafka's broker, as Maven has it.
+const KAFKA: &str = "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\
+    <modelVersion>4.0.0</modelVersion><groupId>org.example</groupId>\
+    <artifactId>broker</artifactId><version>1</version><dependencies><dependency>\
+    <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>4.2.2</version>\
+    </dependency></dependencies></project>\n";
+
+/// Fetches the Java archives of Kafka's broker, unless they are there.
+fn broker(repo: &Repo) -> Result<()> {
+    let into = folder(repo).join("kafka");
+    if into.is_dir() {
+        return Ok(());
+    }
+    say("fetching Kafka");
+    // Moved into place when complete, so that an interrupted run is repeated.
+    let (dir, part) = (tempfile::tempdir()?, into.with_extension("part"));
+    fs::write(dir.path().join("pom.xml"), KAFKA)?;
+    let mut maven = repo.program("mvn");
+    maven.current_dir(dir.path()).args(["-q", "-B", "dependency:copy-dependencies"]);
+    exec::run(maven.arg(format!("-DoutputDirectory={}", part.display())))?;
+    fs::rename(&part, &into).with_context(|| format!("moving into {}", into.display()))
 }
 
 /// Beginnings of names of the cells that are asked for.

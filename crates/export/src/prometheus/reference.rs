@@ -255,10 +255,9 @@ fn labels(family: &Family) -> String {
 async fn the_reference_names_every_metric_and_every_counter() {
     let mut page = INTRODUCTION.to_owned();
     page += "| OpenTelemetry | Prometheus | Labels | Help |\n|---|---|---|---|\n";
-    for protocol in vor_protocol::ALL {
-        for family in protocol.info().families {
-            page += &row(family, None);
-        }
+    let protocols = vor_protocol::ALL.iter().map(|protocol| protocol.info().families);
+    for family in protocols.chain(vor_protocol::LIBRARIES).flatten() {
+        page += &row(family, None);
     }
     page += LABELS;
     let board = everything().await;

@@ -17,6 +17,7 @@ pub const ALL: &[&Unit] = &[
     &go::http::UNIT,
     &go::grpc::UNIT,
     &go::db::UNIT,
+    &go::kafka::UNIT,
     &nginx::UNIT,
     &python::UNIT,
 ];

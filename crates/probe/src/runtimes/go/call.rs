@@ -9,12 +9,12 @@ use vor_model::{
 
 use crate::tracers::DecodeError;
 use crate::tracers::place::place;
-use crate::tracers::wire::{GO_CONSUMER, GO_SERVER, GoCall};
+use crate::tracers::wire::{GO_SERVER, GoCall};
 
 /// Who called, when, and to whom. An end that is not known is `0.0.0.0:0`.
 pub(super) fn origin(call: &GoCall) -> Result<Origin, DecodeError> {
     let side = match u32::from(call.side) {
-        GO_SERVER | GO_CONSUMER => Side::Server,
+        GO_SERVER => Side::Server,
         _ => Side::Client,
     };
     Ok(Origin {

@@ -11,6 +11,7 @@ mod call;
 pub mod db;
 pub mod grpc;
 pub mod http;
+pub mod kafka;
 mod library;
 pub mod sched;
 mod unit;
@@ -18,4 +19,5 @@ mod unit;
 pub use library::{Field, Library, Spot, When};
 
 /// What is asked of every Go program, at once: all that any library wants.
-pub const LIBRARIES: &[&Library] = &[&sched::LIBRARY, &http::LIBRARY, &grpc::LIBRARY, &db::LIBRARY];
+pub const LIBRARIES: &[&Library] =
+    &[&sched::LIBRARY, &http::LIBRARY, &grpc::LIBRARY, &db::LIBRARY, &kafka::LIBRARY];

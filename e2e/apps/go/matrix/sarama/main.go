@@ -4,7 +4,7 @@
 //
 //	sarama PORT TOPIC COUNT    begins once a line came on standard input
 //
-// It writes COUNT messages, one after the other, and reads them again.
+// It makes the topic before that. Then it writes COUNT messages, one after the other, and reads them again.
 package main
 
 import (
@@ -13,17 +13,31 @@ import (
 	"log"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/IBM/sarama"
 )
 
-func work(address, topic string, count int) error {
+// connect returns a client of a broker, once the topic that it asks for has a leader.
+func connect(address, topic string) (sarama.Client, error) {
 	config := sarama.NewConfig()
+	config.ClientID = "shop"
 	config.Producer.Return.Successes = true
 	client, err := sarama.NewClient([]string{address}, config)
-	if err != nil {
-		return err
+	for i := 0; err == nil; i++ {
+		_, missing := client.Leader(topic, 0)
+		if missing == nil {
+			break
+		}
+		if i == 100 {
+			return nil, missing
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
+	return client, err
+}
+
+func work(client sarama.Client, topic string, count int) error {
 	producer, err := sarama.NewSyncProducerFromClient(client)
 	if err != nil {
 		return err
@@ -54,12 +68,17 @@ func main() {
 	if len(os.Args) != 4 {
 		os.Exit(2)
 	}
+	topic := os.Args[2]
 	count, err := strconv.Atoi(os.Args[3])
+	var client sarama.Client
+	if err == nil {
+		client, err = connect("127.0.0.1:"+os.Args[1], topic)
+	}
 	if err == nil {
 		_, err = bufio.NewReader(os.Stdin).ReadString('\n')
 	}
 	if err == nil {
-		err = work("127.0.0.1:"+os.Args[1], os.Args[2], count)
+		err = work(client, topic, count)
 	}
 	if err != nil {
 		log.Fatal(err)
