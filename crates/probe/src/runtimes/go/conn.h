@@ -32,9 +32,9 @@ static __always_inline void go_connected(struct go_call *call, struct sock *sk)
         return;
     call->socket = r->socket;
     call->serial = r->serial;
-    if (r->flags & SOCKET_UNIX)
+    call->peer = r->flags & SOCKET_UNIX ? GO_PEER_UNIX : GO_PEER_INET;
+    if (call->peer == GO_PEER_UNIX)
         return;
-    call->connected = 1;
     call->local_port = r->local_port;
     call->remote_port = r->remote_port;
     __builtin_memcpy(call->local, r->local, sizeof(call->local));

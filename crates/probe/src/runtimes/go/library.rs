@@ -74,7 +74,7 @@ const CONNECTION: [Field; 3] = [
 
 impl Library {
     /// All fields that are wanted, in the order of the unit's struct of facts.
-    fn facts(&self) -> impl Iterator<Item = &'static Field> {
+    pub(super) fn facts(&self) -> impl Iterator<Item = &'static Field> {
         let connection: &'static [Field] = if self.connects { &CONNECTION } else { &[] };
         connection.iter().chain(self.fields)
     }
@@ -162,7 +162,7 @@ pub(super) fn plan(library: &Library, binary: &Binary<'_>) -> Result<Option<Plan
 }
 
 /// Everything that any library wants, by one reading.
-fn read(path: &Path, offsets: &str) -> Result<Program, GoError> {
+pub(super) fn read(path: &Path, offsets: &str) -> Result<Program, GoError> {
     let spots = LIBRARIES.iter().flat_map(|library| library.features).flat_map(|it| it.spots);
     let functions: Vec<_> = spots.flat_map(|spot| spot.functions).copied().collect();
     let fields = LIBRARIES.iter().flat_map(|library| library.facts());
@@ -176,7 +176,7 @@ fn read(path: &Path, offsets: &str) -> Result<Program, GoError> {
 }
 
 /// `None`: the library is not linked in.
-fn of_program(library: &Library, program: &Program) -> Option<Plan> {
+pub(super) fn of_program(library: &Library, program: &Program) -> Option<Plan> {
     let offsets: Vec<_> = library.facts().map(|field| field.offset(program)).collect();
     let mut plan = Plan::default();
     for feature in library.features {

@@ -14,6 +14,8 @@ pub mod http;
 pub mod kafka;
 mod library;
 pub mod sched;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 pub use library::{Field, Library, Spot, When};

@@ -13,6 +13,11 @@
 #define GO_RETURNED 1
 #define GO_LEFT 2 /* by a panic, or its goroutine ended */
 
+/* go_call.peer: what is known of the ends */
+#define GO_PEER_UNKNOWN 0
+#define GO_PEER_INET 1
+#define GO_PEER_UNIX 2 /* that they have no addresses */
+
 /* An offset that is not known. */
 #define GO_NOWHERE 0xffff
 
@@ -50,7 +55,7 @@ struct go_call {
     __u16 remote_port;
     __u8 side;
     __u8 ending;
-    __u8 connected; /* the addresses are known */
+    __u8 peer;
     __u8 serves;    /* its goroutine serves it until it ends */
     __u8 local[16]; /* v4 is written as ::ffff:a.b.c.d */
     __u8 remote[16];

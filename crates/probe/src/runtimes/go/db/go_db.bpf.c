@@ -7,7 +7,7 @@
  * State  go_db_calls      private; calls under way, by goroutine
  *        go_db_files      private; offsets of fields, by file
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
- * Cost   two visits per statement or command
+ * Cost   two visits per statement, three per command
  */
 #include "wire.h"
 
@@ -141,17 +141,48 @@ int go_db_pipe(struct go_regs *ctx)
     return 0;
 }
 
-/* A command or pipeline returns (bool, error). That there is no such key is an answer: "redis: nil". */
-SEC("uprobe")
-int go_db_done(struct go_regs *ctx)
+/* Whether an error value says that a command failed. That there is no such key is an answer: "redis: nil". */
+static __always_inline bool redis_failed(__u64 type, __u64 error)
 {
     __u64 text[2] = {};
     __u8 nil[10] = {};
 
-    if (GO_ARG1(ctx))
-        bpf_probe_read_user(text, sizeof(text), (void *)GO_ARG2(ctx));
+    if (!type)
+        return false;
+    bpf_probe_read_user(text, sizeof(text), (void *)error);
     if (text[1] == sizeof(nil))
         bpf_probe_read_user(nil, sizeof(nil), (void *)text[0]);
-    ask_end(ctx, GO_DB_REDIS, GO_ARG1(ctx) && !(nil[0] == 'r' && nil[5] == ':' && nil[7] == 'n' && nil[9] == 'l'));
+    return !(nil[0] == 'r' && nil[5] == ':' && nil[7] == 'n' && nil[9] == 'l');
+}
+
+/* A pipeline returns (bool, error). */
+SEC("uprobe")
+int go_db_done(struct go_regs *ctx)
+{
+    ask_end(ctx, GO_DB_REDIS, redis_failed(GO_ARG1(ctx), GO_ARG2(ctx)));
+    return 0;
+}
+
+/* (*baseClient).withConn returns the error of what was done with a connection. */
+SEC("uprobe")
+int go_db_reply(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, GO_DB_REDIS);
+    struct going *g;
+
+    if (admitted() && (g = going(&key)))
+        g->record.failed = redis_failed(GO_ARG0(ctx), GO_ARG1(ctx));
+    return 0;
+}
+
+/* (*baseClient)._process returns; what it returns differs between versions. */
+SEC("uprobe")
+int go_db_over(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, GO_DB_REDIS);
+    struct going *g;
+
+    if (admitted() && (g = going(&key)))
+        going_end(g, &key);
     return 0;
 }

@@ -46,8 +46,12 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                     "go_db_command",
                 ),
                 Spot::returns(
+                    &["github.com/redis/go-redis/v9.(*baseClient).withConn"],
+                    "go_db_reply",
+                ),
+                Spot::returns(
                     &["github.com/redis/go-redis/v9.(*baseClient)._process"],
-                    "go_db_done",
+                    "go_db_over",
                 ),
                 Spot::called(
                     &["github.com/redis/go-redis/v9.(*baseClient).pipelineProcessCmds"],
