@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{exec, exec::say, repo::Repo};
+use crate::{exec, exec::say, repo::Repo, tally::Tally};
 
 const CHART: &str = "deploy/helm/vor";
 /// Where the rendered manifests lie.
@@ -76,6 +76,28 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
     Ok(fresh)
 }
 
+/// Holds the manifests against the schemas and, where there is a helm already, checks the chart: in seconds.
+pub(crate) fn manifests(repo: &Repo, tally: &mut Tally) -> Result<()> {
+    let tools = repo.root.join("target/kube");
+    fs::create_dir_all(&tools)?;
+    let python = validator(&tools)?;
+    for (name, _) in RENDERED.iter().take(2) {
+        let file = repo.root.join(MANIFESTS).join(format!("{name}.yaml"));
+        // They were rendered for versions that know the profile of a pod.
+        for version in VERSIONS.iter().skip(1) {
+            validate(&python, &file, version)?;
+            tally.pass(1);
+        }
+    }
+    if helm_of_machine() || built_helm(&tools).exists() {
+        ensure!(run(repo)?, "the manifests were stale");
+        tally.pass(1);
+    } else {
+        say("the chart itself was not rendered: no helm here, `cargo xtask chart` builds one");
+    }
+    Ok(())
+}
+
 /// Whether it could be rendered, and the text.
 fn render(repo: &Repo, helm: &str, version: &str, values: &[&str]) -> Result<(bool, String)> {
     let mut command = repo.program(helm);
@@ -90,11 +112,10 @@ fn render(repo: &Repo, helm: &str, version: &str, values: &[&str]) -> Result<(bo
 
 /// The helm of this machine, or one built from its Go module.
 fn helm(tools: &Path) -> Result<String> {
-    if Command::new("helm").arg("version").stdout(Stdio::null()).status().is_ok_and(|s| s.success())
-    {
+    if helm_of_machine() {
         return Ok("helm".to_owned());
     }
-    let program = tools.join("bin/helm");
+    let program = built_helm(tools);
     if !program.exists() {
         say("building helm from its Go module: minutes, once");
         let (path, version) = HELM.split_once('@').context("a module has a version")?;
@@ -108,6 +129,15 @@ fn helm(tools: &Path) -> Result<String> {
         ]))?;
     }
     Ok(program.to_string_lossy().into_owned())
+}
+
+fn helm_of_machine() -> bool {
+    let version = Command::new("helm").arg("version").stdout(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}
+
+fn built_helm(tools: &Path) -> PathBuf {
+    tools.join("bin/helm")
 }
 
 /// Where Python finds kubernetes-validate, which brings the schemas.

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, path::PathBuf, time::Instant};
 use anyhow::{Context, Result};
 
 use crate::{
-    e2e,
+    chart, e2e,
     exec::{self, say},
     golang::matrix,
     repo::Repo,
@@ -27,6 +27,7 @@ const CHECK: &[Step] = &[
 
 /// What needs root and other programs.
 const BEYOND: &[Step] = &[
+    ("manifests of Kubernetes", chart::manifests),
     ("root tests", root_tests),
     ("release build", release),
     ("end to end on this kernel", e2e::all),
