@@ -217,7 +217,9 @@ impl Cable {
 
 impl Drop for Cable {
     fn drop(&mut self) {
-        // Takes the cable with it. What is left of a failed scenario is not worth a second failure.
+        // What is left of a failed scenario is not worth a second failure. The cable goes before the namespace, which
+        // lets go of its end some time later, when the next scenario may want the same names.
+        let _ = ip(&["link", "del", &format!("{}a", self.space)]);
         let _ = ip(&["netns", "del", &self.space]);
     }
 }
