@@ -140,6 +140,18 @@ pub const COUNTED: [Kept; 14] = [
     },
 ];
 
+/// Tables of the kernel side: the gauge of their rows as of the last sweep, and what bounds them. A sweep comes
+/// once a second while there are exchanges, and when a process ends.
+pub const ROWS: [(&str, &str); 4] = [
+    ("rows.connections", "connections, of `ebpf.max_connections`"),
+    ("rows.tasks", "threads, goroutines and the like that served requests, of `ebpf.max_tasks`"),
+    ("rows.requests", "requests that are served, of `ebpf.max_requests`"),
+    (
+        "rows.calls",
+        "calls whose other end has not been seen, and which are not over, of `ebpf.max_requests`",
+    ),
+];
+
 /// Reasons for which the reader of the rings loses something.
 pub const LOST_BY_READER: [(&str, &str); 2] = [
     ("lost.full", "captures that found the queue in front of the pipeline or of discovery full"),
@@ -185,6 +197,13 @@ impl Counters {
             if now > 0 {
                 self.board.counter(self.stage, kept.what).set(now);
             }
+        }
+    }
+
+    /// Says how many rows the tables of [`ROWS`] have.
+    pub(crate) fn full(&self, rows: &[u32]) {
+        for ((what, _), rows) in ROWS.iter().zip(rows) {
+            self.board.counter(self.stage, what).set(u64::from(*rows));
         }
     }
 

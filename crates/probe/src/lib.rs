@@ -39,7 +39,7 @@ use crate::tracers::{Door, Mode};
 
 pub use admit::Descend;
 pub use config::{BatchLength, ContradictoryPropagation, DoorSetting, ProbeConfig, RingSize};
-pub use counters::{COUNTED, Kept, LOST, LOST_BY_READER};
+pub use counters::{COUNTED, Kept, LOST, LOST_BY_READER, ROWS};
 pub use object::ObjectError;
 pub use tracers::flow as flows;
 

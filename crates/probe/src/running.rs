@@ -108,12 +108,12 @@ impl Running {
         Counters::new(&self.object, self.unit.name, board)
     }
 
-    /// Ends what waits too long; returns how many exchanges are open after that.
-    pub(crate) fn sweep(&self, what: &Sweeping) -> u32 {
-        let Some(sweep) = &self.unit.sweep else { return 0 };
+    /// Ends what waits too long; returns how many exchanges are open after that, and how full tables are.
+    pub(crate) fn sweep(&self, what: &Sweeping) -> (u32, Vec<u32>) {
+        let Some(sweep) = &self.unit.sweep else { return (0, Vec::new()) };
         let mut argument = (sweep.argument)(what);
         self.run(sweep.program, &mut argument);
-        (sweep.open)(&argument)
+        ((sweep.open)(&argument), (sweep.rows)(&argument))
     }
 
     /// Says what becomes of a connection.

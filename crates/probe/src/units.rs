@@ -236,6 +236,8 @@ impl Watched {
     }
 
     fn sweep(&self, timeout: Duration, retired: Option<u32>) {
-        self.open.set(self.running.sweep(&Sweeping { timeout, quiet: QUIET, retired }));
+        let (open, rows) = self.running.sweep(&Sweeping { timeout, quiet: QUIET, retired });
+        self.open.set(open);
+        self.counters.full(&rows);
     }
 }

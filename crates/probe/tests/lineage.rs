@@ -35,6 +35,7 @@ type Seen = (Side, String, TracePlace);
 struct Observed {
     captures: Receiver<Vec<Captured>>,
     seen: Vec<Seen>,
+    board: Arc<Board>,
     _probe: Probe,
 }
 
@@ -42,11 +43,12 @@ fn observe(door: Door) -> Observed {
     let (batches, captures) = tokio::sync::mpsc::channel(1024);
     let (events, _) = sync_channel(1);
     let config = ProbeConfig { door: door.into(), ..settings::defaults() };
+    let board = Board::new();
     let probe = Probe::start(
         &config,
         Sampling::DEFAULT,
         Propagation::DISABLED,
-        Board::new(),
+        Arc::clone(&board),
         batches,
         events,
     )
@@ -55,7 +57,7 @@ fn observe(door: Door) -> Observed {
     let ticks: u64 = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap().parse().unwrap();
     let process = ProcessKey::new(std::process::id(), ticks * 10_000_000);
     assert!(probe.handle().admit(process, Descend::No, Propagation::DISABLED));
-    Observed { captures, seen: Vec::new(), _probe: probe }
+    Observed { captures, seen: Vec::new(), board, _probe: probe }
 }
 
 impl Observed {
@@ -137,6 +139,7 @@ fn root_calls_belong_to_the_request_they_are_made_for() {
             several_at_once(&mut observed);
             loose_threads(&mut observed);
             kept_threads(&mut observed);
+            tables(&observed);
         }
     }
 }
@@ -331,4 +334,23 @@ fn kept_threads(observed: &mut Observed) {
     assert_eq!((first.parent, first.method), (Some(served.span), Some(ParentMethod::Ancestor)));
     let second = observed.place(Side::Client, "/kept/2");
     assert_eq!((second.parent, second.method), (None, None));
+}
+
+/// Gauges tell how full the tables are: while a request is served, it, its task and its connection have rows.
+fn tables(observed: &Observed) {
+    let (answer, wait) = sync_channel::<()>(0);
+    let wait = std::sync::Mutex::new(wait);
+    // Ends when the sender is dropped.
+    let front = serve(move |_| assert!(wait.lock().unwrap().recv().is_err()));
+    let client = thread::spawn(move || call(front, "/tables", ""));
+    let end = Instant::now() + Duration::from_secs(20);
+    for what in ["rows.connections", "rows.tasks", "rows.requests"] {
+        let rows = || observed.board.readings().iter().any(|r| r.what == what && r.value > 0);
+        while !rows() {
+            assert!(Instant::now() < end, "no {what}: {:?}", observed.board.readings());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    drop(answer);
+    client.join().unwrap();
 }

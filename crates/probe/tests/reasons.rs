@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::fs;
 
 use vor_probe::flows::TOLD;
-use vor_probe::{COUNTED, LOST, LOST_BY_READER};
+use vor_probe::{COUNTED, LOST, LOST_BY_READER, ROWS};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/loss-reasons.md");
 
@@ -30,6 +30,15 @@ fn page() -> String {
     let lost = LOST.iter().map(|kept| (kept.what, kept.meaning)).chain(LOST_BY_READER);
     let counted = COUNTED.iter().map(|kept| (kept.what, kept.meaning));
     for (what, meaning) in lost.chain(counted) {
+        writeln!(page, "| `{what}` | {meaning} |").unwrap();
+    }
+    page.push_str(
+        "\n## Tables\n\n\
+         How many rows they have, as gauges of the stage `socket`, as of the last look: once a second while there are exchanges, \
+         and when a process ends.\n\n\
+         | gauge | rows |\n|---|---|\n",
+    );
+    for (what, meaning) in ROWS {
         writeln!(page, "| `{what}` | {meaning} |").unwrap();
     }
     page.push_str(

@@ -200,6 +200,8 @@ pub struct Sweep {
     pub argument: fn(&Sweeping) -> Vec<u8>,
     /// Exchanges that are still open, from the argument after the run.
     pub open: fn(&[u8]) -> u32,
+    /// Rows of [`ROWS`](crate::ROWS)' tables, in their order, from the same; empty: it does not count them.
+    pub rows: fn(&[u8]) -> Vec<u32>,
 }
 
 /// What a sweep is to end.

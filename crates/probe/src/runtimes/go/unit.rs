@@ -53,7 +53,7 @@ pub(super) fn sizes(
 
 /// Forgets, by `program`, what a process had under way that is observed no longer.
 pub(super) const fn sweep(program: &'static str) -> Sweep {
-    Sweep { program, argument: sweeping, open: |_| 0 }
+    Sweep { program, argument: sweeping, open: |_| 0, rows: |_| Vec::new() }
 }
 
 fn sweeping(what: &Sweeping) -> Vec<u8> {

@@ -151,6 +151,17 @@ static long forget_request(void *map, __u64 *key, struct request_row *request, s
     return 0;
 }
 
+static long pass_over(void *map, void *key, void *row, void *context)
+{
+    return 0;
+}
+
+/* How many rows there are. */
+static __always_inline __u32 rows_of(void *map)
+{
+    return bpf_for_each_map_elem(map, pass_over, NULL, 0);
+}
+
 SEC("syscall")
 int socket_sweep(struct socket_sweeping *how)
 {
@@ -164,5 +175,9 @@ int socket_sweep(struct socket_sweeping *how)
         bpf_for_each_map_elem(&vor_tasks, forget_task, &s, 0);
         bpf_map_delete_elem(&vor_conduct, &retired);
     }
+    how->conns = rows_of(&socket_conns);
+    how->tasks = rows_of(&vor_tasks);
+    how->requests = rows_of(&vor_requests);
+    how->calls = rows_of(&vor_pairs);
     return 0;
 }

@@ -33,7 +33,7 @@ pub const UNIT: Unit = Unit {
     ring: Some("socket_events"),
     decode: decode::decode,
     sizes,
-    sweep: Some(Sweep { program: "socket_sweep", argument: sweeping, open }),
+    sweep: Some(Sweep { program: "socket_sweep", argument: sweeping, open, rows }),
     judge: Some(Judge { program: "socket_judge", argument: verdict }),
     code: None,
 };
@@ -55,12 +55,21 @@ fn sweeping(what: &Sweeping) -> Vec<u8> {
         quiet_ns: nanos(what.quiet),
         retired: what.retired.unwrap_or_default(),
         open: 0,
+        conns: 0,
+        tasks: 0,
+        requests: 0,
+        calls: 0,
     };
     argument.as_bytes().to_vec()
 }
 
 fn open(argument: &[u8]) -> u32 {
     SocketSweeping::read_from_bytes(argument).map_or(0, |argument| argument.open)
+}
+
+fn rows(argument: &[u8]) -> Vec<u32> {
+    SocketSweeping::read_from_bytes(argument)
+        .map_or_else(|_| Vec::new(), |a| vec![a.conns, a.tasks, a.requests, a.calls])
 }
 
 fn verdict(conn: ConnId, mode: Mode) -> Vec<u8> {
