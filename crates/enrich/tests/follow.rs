@@ -17,7 +17,8 @@ use vor_apiserver::{Account, ApiServer, Fault, Options, Size, Wrong};
 use vor_enrich::kube::{Enable, Follow, Informer, Kind, KubernetesConfig, Scope, Store};
 use vor_health::{Board, Verdict};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// More than the minute for which the client keeps what it has read of a file with a token.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 struct Bench {
     server: ApiServer,
@@ -209,6 +210,27 @@ fn who_may_not_watch_is_told_which_verbs_are_missing() {
     eventually("the verdict", || {
         bench.degraded().is_some_and(|why| why.contains("verbs list and watch"))
     });
+}
+
+#[test]
+fn a_token_that_ends_is_told_and_the_one_that_replaces_it_is_found() {
+    let bench = Bench::new();
+    bench.put(pod("before", "node-1", "10.0.0.1"));
+    // Short watches, as a real server ends them, so that the token is asked for again.
+    let (cut, verb) = (Wrong::Cut { after: 600 }, Some("watch".to_owned()));
+    bench.server.cluster().fault(Fault { verb, resource: None, times: None, what: cut });
+    let (_follow, store) = bench.follow(&bench.config());
+    eventually("the first pod", || name_at(&store, "10.0.0.1").is_some());
+    bench.server.cluster().revoke(bench.server.token());
+    eventually("the verdict", || bench.degraded().is_some_and(|why| why.contains("token")));
+    assert!(name_at(&store, "10.0.0.1").is_some(), "what was known is kept");
+    let next = json!({"token": "next", "user": "system:serviceaccount:vor:vor"});
+    bench.server.cluster().admit(serde_json::from_value::<Account>(next).unwrap());
+    std::fs::write(bench.folder.path().join("token"), "next").unwrap();
+    bench.server.cluster().clear_faults();
+    bench.put(pod("after", "node-1", "10.0.0.2"));
+    eventually("the pod of the next token", || name_at(&store, "10.0.0.2").is_some());
+    eventually("the verdict, again", || bench.active());
 }
 
 #[test]
