@@ -226,7 +226,6 @@ enum bpf_map_type {
     BPF_MAP_TYPE_PERCPU_ARRAY = 6,
     BPF_MAP_TYPE_LRU_HASH = 9,
     BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
-    BPF_MAP_TYPE_SOCKHASH = 18,
     BPF_MAP_TYPE_SK_STORAGE = 24,
     BPF_MAP_TYPE_RINGBUF = 27,
     BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -317,21 +316,6 @@ struct bpf_sock_ops {
     __u64 skb_data_end __attribute__((aligned(8)));
     __u32 skb_len;
     __u32 skb_tcp_flags;
-};
-
-/* What programs that see messages on their way into TCP are given. */
-struct sk_msg_md {
-    __u64 data __attribute__((aligned(8)));
-    __u64 data_end __attribute__((aligned(8)));
-    __u32 family;
-    __u32 remote_ip4;
-    __u32 local_ip4;
-    __u32 remote_ip6[4];
-    __u32 local_ip6[4];
-    __u32 remote_port;
-    __u32 local_port;
-    __u32 size;
-    __u64 sk __attribute__((aligned(8)));
 };
 
 /* What programs that see packets are given: the first fields of the ABI. */

@@ -262,18 +262,22 @@ fn answer(server: u16, query: &str) -> Result<Option<f64>> {
     Ok(value.and_then(|value| value.parse().ok()))
 }
 
+/// Flows of `wire`, and spans of the server on `port`.
+fn with_spans(wire: &Wire, port: u16) -> Settings {
+    settings(wire)
+        .with("BEYLA_OPEN_PORT", port)
+        .with("BEYLA_TRACE_PRINTER", "text")
+        .with("BEYLA_PROMETHEUS_FEATURES", "application,network")
+        .with("BEYLA_OTEL_METRICS_FEATURES", "application,network")
+}
+
 fn beside_spans(scene: &mut Scene<'_>) -> Result<Expected> {
     let wire = Wire::new()?;
     let port = ports::free()?;
     let mut server = scene.world.apps.program("epoll");
     server.arg(port.to_string());
     let server = scene.serve(server, port)?;
-    let settings = settings(&wire)
-        .with("BEYLA_OPEN_PORT", port)
-        .with("BEYLA_TRACE_PRINTER", "text")
-        .with("BEYLA_PROMETHEUS_FEATURES", "application,network")
-        .with("BEYLA_OTEL_METRICS_FEATURES", "application,network");
-    scene.observe(&settings, &[server.pid])?;
+    scene.observe(&with_spans(&wire, port), &[server.pid])?;
     let mut ask = wire.on(Host::One, "python3");
     let url = format!("http://{}:{port}/item", wire.bridge_address());
     let get = format!("import urllib.request; urllib.request.urlopen('{url}', timeout=5).read()");

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 
 use super::{
     COUNT, HEADERS, SIZE, deduplicated, ensure_everywhere, printed, send, settings, sums, talk,
+    with_spans,
 };
 use crate::flows::{Host, Wire};
 use crate::ports;
@@ -124,13 +125,11 @@ fn without_flows(scene: &mut Scene<'_>) -> Result<Expected> {
     let mut server = scene.world.apps.program("epoll");
     server.arg(port.to_string());
     let server = scene.serve(server, port)?;
-    let settings = settings(&wire)
-        .with("BEYLA_OPEN_PORT", port)
-        .with("BEYLA_TRACE_PRINTER", "text")
-        .with("BEYLA_PROMETHEUS_FEATURES", "application,network")
-        .with("BEYLA_OTEL_METRICS_FEATURES", "application,network")
-        .with("BEYLA_NETWORK_AGENT_IP", "192.0.2.1")
-        .through(&["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"]);
+    let settings = with_spans(&wire, port).with("BEYLA_NETWORK_AGENT_IP", "192.0.2.1").through(&[
+        "setpriv",
+        "--bounding-set=-net_raw",
+        "--inh-caps=-net_raw",
+    ]);
     scene.observe(&settings, &[server.pid])?;
     let log = scene.vor()?.log()?;
     ensure!(log.contains("everything else runs on") && log.contains("CAP_NET_RAW"), "{log}");

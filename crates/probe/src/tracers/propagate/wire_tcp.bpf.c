@@ -81,7 +81,7 @@ __noinline int option_write(struct bpf_sock_ops *ops, const __u64 *sk)
     __builtin_memcpy(option.trace, c->next.trace, sizeof(option.trace));
     __builtin_memcpy(option.span, &c->next.span, sizeof(option.span));
     if (whole)
-        c->written = WRITTEN_OPTION;
+        c->written = 1;
     conn_unlock(c);
     if (whole && !bpf_store_hdr_opt(ops, &option, sizeof(option), 0))
         count(COUNT_WIRE_WRITTEN);
