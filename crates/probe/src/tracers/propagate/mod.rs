@@ -6,8 +6,7 @@
 
 use vor_config::Propagation;
 
-use crate::config::ProbeConfig;
-use crate::tracers::{Hook, Object, Unit, lineage_sizes, object};
+use crate::tracers::{Hook, Object, Unit, object, socket};
 
 /// The TCP option, written and read.
 pub const TCP: Unit = Unit {
@@ -19,7 +18,7 @@ pub const TCP: Unit = Unit {
     }],
     ring: None,
     decode: crate::runtimes::silent,
-    sizes,
+    sizes: socket::sizes,
     sweep: None,
     judge: None,
     code: None,
@@ -31,14 +30,4 @@ pub const ALL: &[&Unit] = &[&TCP];
 /// Those that it takes to write as `wanted`.
 pub(crate) fn units(wanted: Propagation) -> impl Iterator<Item = &'static Unit> {
     [wanted.tcp.then_some(&TCP)].into_iter().flatten()
-}
-
-fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
-    let own = vec![
-        ("socket_conns", config.max_connections.max(1)),
-        ("socket_events", config.ring_size.bytes()),
-        ("vor_pairs", config.max_requests.max(1)),
-        ("vor_heard", config.max_requests.max(1)),
-    ];
-    [own, lineage_sizes(config)].concat()
 }

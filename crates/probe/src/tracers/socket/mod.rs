@@ -38,7 +38,8 @@ pub const UNIT: Unit = Unit {
     code: None,
 };
 
-fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
+/// Sizes of its maps, which units that share them ask for too.
+pub(super) fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
     let own = vec![
         ("socket_conns", config.max_connections.max(1)),
         ("socket_events", config.ring_size.bytes()),
