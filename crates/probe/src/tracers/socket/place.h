@@ -99,8 +99,7 @@ static __noinline int place_request(struct socket_conn *c, struct admitted *who)
     struct task task = current_task(who);
 
     if (is_request(c))
-        c->served =
-            request_begin(&task, &c->record.place, task.kind == TASK_THREAD && does_not_wait(c->record.socket));
+        c->served = request_begin(&task, &c->record.place, task.kind == TASK_THREAD && does_not_wait(c->record.socket));
     return 0;
 }
 
