@@ -19,11 +19,12 @@ const GO: [(&str, &str); 3] =
     [("web", "go/web.go"), ("stock", "shop/stock/stock.go"), ("truth-go", "truth/go/truth.go")];
 const JAVA: [(&str, &str); 1] = [("truth-java", "truth/Server.java")];
 const RUST: &str = "truth-tokio";
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 16] = [
     "python/connections.py",
     "python/datagrams.py",
     "python/front.py",
     "python/late.py",
+    "python/mixed.py",
     "python/sdk.py",
     "python/server.py",
     "python/threads.py",

@@ -50,6 +50,7 @@ struct sock_common {
     unsigned short skc_family;
     volatile unsigned char skc_state;
     possible_net_t skc_net;
+    unsigned long skc_flags;
     struct in6_addr skc_v6_daddr;
     struct in6_addr skc_v6_rcv_saddr;
 };
@@ -59,6 +60,16 @@ struct sock {
     struct socket *sk_socket;
     __u16 sk_type;
     __u16 sk_protocol;
+    int sk_sndbuf;
+    int sk_wmem_queued;
+};
+
+enum sock_flags {
+    SOCK_ZEROCOPY,
+};
+
+struct inet_connection_sock {
+    const void *icsk_ulp_ops;
 };
 
 struct inet_sock {
@@ -226,6 +237,7 @@ enum bpf_map_type {
     BPF_MAP_TYPE_PERCPU_ARRAY = 6,
     BPF_MAP_TYPE_LRU_HASH = 9,
     BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+    BPF_MAP_TYPE_SOCKHASH = 18,
     BPF_MAP_TYPE_SK_STORAGE = 24,
     BPF_MAP_TYPE_RINGBUF = 27,
     BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -270,6 +282,7 @@ enum {
 
 /* bpf_sock_ops.bpf_sock_ops_cb_flags */
 enum {
+    BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG = 1 << 4,
     BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG = 1 << 5,
     BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG = 1 << 6,
 };
@@ -316,6 +329,21 @@ struct bpf_sock_ops {
     __u64 skb_data_end __attribute__((aligned(8)));
     __u32 skb_len;
     __u32 skb_tcp_flags;
+};
+
+/* What programs that see messages on their way into TCP are given. */
+struct sk_msg_md {
+    __u64 data __attribute__((aligned(8)));
+    __u64 data_end __attribute__((aligned(8)));
+    __u32 family;
+    __u32 remote_ip4;
+    __u32 local_ip4;
+    __u32 remote_ip6[4];
+    __u32 local_ip6[4];
+    __u32 remote_port;
+    __u32 local_port;
+    __u32 size;
+    __u64 sk __attribute__((aligned(8)));
 };
 
 /* What programs that see packets are given: the first fields of the ABI. */

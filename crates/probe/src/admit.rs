@@ -11,7 +11,7 @@ use vor_config::Propagation;
 use vor_model::ProcessKey;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::tracers::wire::{ADMIT_DESCENDANTS, ADMIT_WRITES_TCP, Admitted};
+use crate::tracers::wire::{ADMIT_DESCENDANTS, ADMIT_WRITES_HEADERS, ADMIT_WRITES_TCP, Admitted};
 
 /// The map, in every object that asks whether a process is observed.
 pub(crate) const MAP: &str = "vor_admit";
@@ -37,7 +37,9 @@ impl Descend {
 }
 
 const fn flags(writes: Propagation) -> u32 {
-    if writes.tcp { ADMIT_WRITES_TCP } else { 0 }
+    let headers = if writes.headers { ADMIT_WRITES_HEADERS } else { 0 };
+    let tcp = if writes.tcp { ADMIT_WRITES_TCP } else { 0 };
+    headers | tcp
 }
 
 /// Why a process is not observed.

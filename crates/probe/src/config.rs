@@ -45,8 +45,8 @@ pub struct ProbeConfig {
     #[config(default = 16384, env = "BPF_MAX_ITEMS")]
     pub max_items: u32,
     /// How the place of a call in its trace is written into what observed programs send, so that the other end finds
-    /// it: `tcp` (an option of the TCP segment, for any protocol and TLS, which another vor reads) or `disabled`. `headers`,
-    /// `headers,tcp` and `all` are understood, but no headers are written yet, which a warning says. Not set: `disabled`. An
+    /// it: `headers` (a `traceparent` header in HTTP/1 requests in clear text), `tcp` (an option of the TCP segment, for
+    /// any protocol and TLS, which another vor reads), `headers,tcp` or `all`, or `disabled`. Not set: `disabled`. An
     /// item of `discovery` can say otherwise for what it selects. [propagation.md](propagation.md) tells what that means.
     #[config(env = "BPF_CONTEXT_PROPAGATION")]
     pub context_propagation: Option<Propagation>,

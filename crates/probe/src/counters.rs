@@ -13,9 +13,9 @@ use crate::object::{Loaded, ObjectError};
 use crate::tracers::wire::{
     COUNT_EXCHANGES_CLAIMED, COUNT_EXCHANGES_DROPPED, COUNT_EXCHANGES_ENDED,
     COUNT_EXCHANGES_OPENED, COUNT_PAIRS_FULL, COUNT_REQUESTS_FULL, COUNT_STRAY_BYTES,
-    COUNT_TASKS_FULL, COUNT_WIRE_HEARD, COUNT_WIRE_SOCKETS, COUNT_WIRE_STRANGERS, COUNT_WIRE_UNFIT,
-    COUNT_WIRE_WRITTEN, LOST_ADMIT, LOST_CALL, LOST_CONN_BUSY, LOST_CONN_FULL, LOST_RING_FULL,
-    LOST_SEGMENTS,
+    COUNT_TASKS_FULL, COUNT_WIRE_HEARD, COUNT_WIRE_KEPT, COUNT_WIRE_SOCKETS, COUNT_WIRE_STRANGERS,
+    COUNT_WIRE_UNFIT, COUNT_WIRE_WRITTEN, LOST_ADMIT, LOST_CALL, LOST_CONN_BUSY, LOST_CONN_FULL,
+    LOST_RING_FULL, LOST_SEGMENTS,
 };
 
 /// The map that every object has.
@@ -67,7 +67,7 @@ pub const LOST: [Kept; 6] = [
 ];
 
 /// What else the kernel side counts.
-pub const COUNTED: [Kept; 13] = [
+pub const COUNTED: [Kept; 14] = [
     Kept {
         index: COUNT_EXCHANGES_OPENED,
         what: "exchanges.opened",
@@ -129,9 +129,14 @@ pub const COUNTED: [Kept; 13] = [
         meaning: "places in a trace that arrived in options of TCP segments",
     },
     Kept {
+        index: COUNT_WIRE_KEPT,
+        what: "wire.kept",
+        meaning: "requests that have a `traceparent` of their own, which is kept",
+    },
+    Kept {
         index: COUNT_WIRE_UNFIT,
         what: "wire.unfit",
-        meaning: "calls that could not be written for want of room in the segment's header, and connections for want of memory",
+        meaning: "calls that could not be written: no room in the segment's header, an end of the request's head that cannot be seen, or a send buffer that is nearly full",
     },
 ];
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::thread;
@@ -38,7 +38,8 @@ pub(crate) struct Hooks<'a> {
 /// be removed.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    _link: Link,
+    /// None for a program that ends with its map.
+    _link: Option<Link>,
     _probe: Option<Probe>,
 }
 
@@ -57,10 +58,8 @@ impl<'a> Hooks<'a> {
         if hook.need == Need::Optional && !self.has(&program, hook.at) {
             return Ok(None);
         }
-        heard(|| self.link(&program, hook)).map(Some).map_err(|(error, log)| ObjectError::Attach {
-            program: hook.program,
-            error: error.to_string(),
-            log,
+        heard(|| self.link(object, &program, hook)).map(Some).map_err(|(error, log)| {
+            ObjectError::Attach { program: hook.program, error: error.to_string(), log }
         })
     }
 
@@ -68,7 +67,7 @@ impl<'a> Hooks<'a> {
         match at {
             // Decided when the object was loaded.
             At::Section => program.autoload(),
-            At::Cgroup => true,
+            At::Cgroup | At::Sockhash { .. } => true,
             At::Tracepoint { category, event } => {
                 self.tracefs().is_ok_and(|tracefs| tracefs.id(category, event).is_ok())
             }
@@ -76,7 +75,7 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    fn link(&self, program: &ProgramMut<'_>, hook: &Hook) -> io::Result<Attached> {
+    fn link(&self, object: &Loaded, program: &ProgramMut<'_>, hook: &Hook) -> io::Result<Attached> {
         match hook.at {
             At::Section => plain(program.attach().map_err(|error| said(&error))?),
             At::Tracepoint { category, event } => {
@@ -94,7 +93,14 @@ impl<'a> Hooks<'a> {
             At::Kretprobe(function) => {
                 let probe = Probe::at_return(Rc::clone(self.tracefs()?), hook.program, function)?;
                 let link = at_tracepoint(program, probe.id()?)?;
-                Ok(Attached { _link: link, _probe: Some(probe) })
+                Ok(Attached { _link: Some(link), _probe: Some(probe) })
+            }
+            At::Sockhash { map, known, trial } => {
+                let of = |name| object.map(name).map_err(io::Error::other);
+                let (map, known) = (of(map)?, of(known)?);
+                program.attach_sockmap(map.as_fd().as_raw_fd()).map_err(|error| said(&error))?;
+                trial(&known).map_err(io::Error::other)?;
+                Ok(Attached { _link: None, _probe: None })
             }
         }
     }
@@ -190,7 +196,7 @@ fn said(error: &libbpf_rs::Error) -> io::Error {
 
 #[expect(clippy::unnecessary_wraps, reason = "an arm of a match whose other arms can fail")]
 fn plain(link: Link) -> io::Result<Attached> {
-    Ok(Attached { _link: link, _probe: None })
+    Ok(Attached { _link: Some(link), _probe: None })
 }
 
 /// Attaches to a tracepoint by its number: libbpf would look for tracefs at its usual mount points only.

@@ -6,6 +6,7 @@
 /chunked/N      answers in N chunks
 /silent         never answers
 /status/CODE/…  answers with that status
+/heard          answers with the traceparent headers of the request
 /echo           reads the body, then sends as much back
 /upgrade        switches protocols, then sends every byte back
 """
@@ -37,6 +38,9 @@ class Paths(BaseHTTPRequestHandler):
         left = int(self.headers.get("Content-Length", 0))
         self.rfile.read(left)
         self.send()
+
+    def heard(self, *_):
+        self.send("\n".join(self.headers.get_all("traceparent", [])).encode())
 
     def delay(self, ms, *_):
         time.sleep(ms / 1000)

@@ -3,19 +3,34 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::traces::{self, Cable, FAR};
+use crate::apps;
 use crate::collector::Span;
 use crate::ports;
-use crate::printed::Line;
+use crate::printed::{self, Line};
 use crate::scenario::{Expected, Scenario, Skip};
 use crate::scene::{Scene, exact};
+use crate::shop;
 use crate::until::until;
 use crate::vor::{Settings, Vor};
 
 const CLIENTS: usize = 2;
+/// Commands; URL stands for an address.
+const CLIENTS_OF_ALL: &[&[&str]] = &[
+    &["curl", "-sS", "http://URL"],
+    &[
+        "python3",
+        "-c",
+        "import urllib.request as r; print(r.urlopen('http://URL').read().decode())",
+    ],
+];
+const NODE: &[&str] =
+    &["node", "-e", "require('http').get('http://URL', answer => answer.pipe(process.stdout))"];
 const MODE: &str = "BEYLA_BPF_CONTEXT_PROPAGATION";
 
 pub(super) fn list() -> Vec<Scenario> {
@@ -25,6 +40,18 @@ pub(super) fn list() -> Vec<Scenario> {
             .needs(&["ip", "python3"]),
         Scenario::new("wire-tcp-nat", |scene| namespaces(scene, true))
             .needs(&["ip", "iptables", "python3"]),
+        Scenario::new("wire-clients", |scene| clients(scene, CLIENTS_OF_ALL))
+            .needs(&["curl", "python3"])
+            .smoke(),
+        Scenario::new("wire-node", |scene| clients(scene, &[NODE])).needs(&["node", "python3"]),
+        Scenario::new("wire-nginx", nginx).needs(&["curl", "nginx", "python3"]).smoke(),
+        Scenario::new("wire-mixed", |scene| mixed(scene, "headers", 8, 256))
+            .needs(&["openssl", "python3"]),
+        Scenario::new("wire-mixed-all", |scene| mixed(scene, "all", 8, 256))
+            .needs(&["openssl", "python3"]),
+        Scenario::new("wire-mixed-smoke", |scene| mixed(scene, "headers", 1, 16))
+            .needs(&["openssl", "python3"])
+            .smoke(),
         Scenario::new("wire-disabled", disabled).needs(&["python3"]),
     ]
 }
@@ -47,7 +74,7 @@ fn second(scene: &Scene<'_>, mode: &str, port: u16, pid: u32) -> Result<Vor> {
 }
 
 /// What the second vor printed, once it is so much.
-fn printed(scene: &Scene<'_>, vor: &mut Vor, count: usize) -> Result<Vec<Line>> {
+fn printed_by(scene: &Scene<'_>, vor: &mut Vor, count: usize) -> Result<Vec<Line>> {
     until(format!("{count} spans of the second vor"), scene.limit(), || {
         vor.runs()?;
         Ok(vor.printed()?.len() >= count)
@@ -102,7 +129,7 @@ fn two_agents(scene: &mut Scene<'_>, mode: &str) -> Result<Expected> {
     traces::ask(entry, CLIENTS, &["direct"])?;
     let calls = CLIENTS * traces::REQUESTS;
     let spans = scene.spans(2 * calls)?;
-    ensure_below(&spans, &printed(scene, &mut other, calls)?)?;
+    ensure_below(&spans, &printed_by(scene, &mut other, calls)?)?;
     // Each call is on a connection of its own; what this program connected to is not vor's business.
     until_counted(scene, "wire_tcp", "wire.sockets", calls)?;
     until_counted(scene, "wire_tcp", "wire.written", calls)?;
@@ -112,10 +139,140 @@ fn two_agents(scene: &mut Scene<'_>, mode: &str) -> Result<Expected> {
     Ok(Expected::both(calls, calls))
 }
 
+/// The server of `mixed.py`, and its ports: in clear text, and with TLS.
+fn taker(scene: &mut Scene<'_>) -> Result<(u16, u16)> {
+    let pem = scene.dir().join("both.pem");
+    let mut openssl = Command::new("openssl");
+    openssl.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(' '));
+    openssl.args(["-subj", "/CN=mixed", "-out"]).arg(scene.dir().join("cert.pem"));
+    openssl.arg("-keyout").arg(scene.dir().join("key.pem"));
+    let said = openssl.output()?;
+    ensure!(said.status.success(), "openssl: {}", String::from_utf8_lossy(&said.stderr));
+    let file = |name: &str| fs::read(scene.dir().join(name));
+    fs::write(&pem, [file("key.pem")?, file("cert.pem")?].concat())?;
+    let (port, tls) = (ports::free()?, ports::free()?);
+    let mut server = scene.world.apps.python("python/mixed.py")?;
+    server.args(["serve", &port.to_string(), &tls.to_string()]).arg(&pem);
+    scene.serve(server, port)?;
+    Ok((port, tls))
+}
+
+/// A copy of the interpreter, so that it can be told from other programs in Python.
+fn own_python(scene: &Scene<'_>) -> Result<PathBuf> {
+    let copy = scene.dir().join("mixedpython");
+    let real = fs::canonicalize(apps::python()?.get_program())?;
+    fs::copy(real, &copy)?;
+    Ok(copy)
+}
+
+/// Many kinds of traffic, each so often: what arrives is what was sent, but for one line in the first request of a
+/// connection, which says where the printed call is.
+fn mixed(scene: &mut Scene<'_>, mode: &str, rounds: usize, kib: usize) -> Result<Expected> {
+    let (port, tls) = taker(scene)?;
+    let mut command = Command::new(own_python(scene)?);
+    command.arg(scene.world.apps.path("python-mixed.py"));
+    command.args(["ask".to_owned(), port.to_string(), tls.to_string()]);
+    command.args([rounds.to_string(), kib.to_string()]);
+    let client = scene.start(command)?;
+    let settings = scene.executable("/mixedpython$")?.with(MODE, mode);
+    scene.observe_printed(&settings, &[client.pid])?;
+    let before = counted(scene.vor()?, "wire_http", "wire.written")?;
+    scene.go(client)?;
+    let said = scene.program(client)?.stdout()?;
+    ensure!(!said.contains("KIND"), "lines were added elsewhere than expected: {said}");
+    let lines: Vec<_> = said.lines().filter_map(|line| line.split_once(' ')).collect();
+    ensure!(lines.len() >= rounds * 10, "only {} lines were added", lines.len());
+    until("as many lines are counted", scene.limit(), || {
+        let written = counted(scene.vor()?, "wire_http", "wire.written")? - before;
+        Ok(written >= exact(lines.len()))
+    })?;
+    for (path, value) in lines {
+        until(format!("the call of {path}"), scene.limit(), || {
+            let printed = scene.vor()?.printed()?;
+            let (ids, flags) = value.rsplit_once('-').context("no traceparent")?;
+            Ok(printed.iter().any(|line| {
+                line.object == path
+                    && line.context.starts_with(&format!("{ids}["))
+                    && line.context.ends_with(flags)
+            }))
+        })?;
+    }
+    // Clients that close their half first can be interrupted by the end of the other half.
+    scene.dismiss(&["assemble/unclaimed", "assemble/unreadable", "socket/conn_busy"])?;
+    Ok(Expected::default())
+}
+
+/// Clients under `vor exec`: the server gets one header, whose span is the call that vor printed.
+fn clients(scene: &mut Scene<'_>, clients: &[&[&str]]) -> Result<Expected> {
+    let (_, port) = traces::back(scene)?;
+    for words in clients {
+        let words =
+            words.iter().map(|word| word.replace("URL", &format!("127.0.0.1:{port}/heard")));
+        let mut command = Settings::default().with(MODE, "headers").command(&scene.world.vor);
+        if let Some(door) = scene.world.door {
+            command.env("VOR_DOOR", door.as_str());
+        }
+        command.args(["exec", "--"]).args(words);
+        let actor = scene.start(command)?;
+        let limit = scene.limit();
+        let program = scene.program(actor)?;
+        program.succeed(limit)?;
+        let (heard, said) = (program.stdout()?, program.stderr()?);
+        let lines: Vec<_> = said.lines().filter_map(|line| printed::parse(line).ok()).collect();
+        let [call] = lines.as_slice() else { bail!("not one call: {said}") };
+        ensure_is(heard.trim(), &call.context)?;
+    }
+    Ok(Expected::default())
+}
+
+/// A header is exactly the place of a printed call, `00-trace-span[parent]-flags`.
+fn ensure_is(header: &str, context: &str) -> Result<()> {
+    let (ids, rest) = context.split_once('[').context("no place")?;
+    let (_, flags) = rest.split_once(']').context("no place")?;
+    ensure!(header == format!("{ids}{flags}"), "heard {header:?} of {context}");
+    Ok(())
+}
+
+/// nginx passes requests on: what it calls gets one header, its own call's; or the caller's, which it passes on.
+fn nginx(scene: &mut Scene<'_>) -> Result<Expected> {
+    const OWN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let (_, last) = traces::back(scene)?;
+    let entry = ports::free()?;
+    let block = format!(
+        "server {{ listen 127.0.0.1:{entry}; location / {{ proxy_pass http://127.0.0.1:{last}; }} }}"
+    );
+    let command = shop::nginx(scene.dir(), &block)?;
+    let master = scene.serve(command, entry)?;
+    let pids = super::servers::children(scene, master.pid, 1)?;
+    scene.observe(&Settings::port(entry).with(MODE, "headers"), &pids)?;
+    let get = |path: &str, header: &str| -> Result<String> {
+        let url = format!("http://127.0.0.1:{entry}{path}");
+        let curl = Command::new("curl").args(["-sS", "-H", header, &url]).output()?;
+        Ok(String::from_utf8(curl.stdout)?.trim().to_owned())
+    };
+    let mut heard = Vec::new();
+    for n in 0..traces::REQUESTS {
+        heard.push(get(&format!("/heard/{n}"), "X: y")?);
+    }
+    let passed = get("/heard/own", &format!("traceparent: {OWN}"))?;
+    ensure!(passed == OWN, "heard {passed:?} of {OWN}");
+    let total = traces::REQUESTS + 1;
+    let spans = scene.spans(2 * total)?;
+    for (n, heard) in heard.iter().enumerate() {
+        let path = format!("/heard/{n}");
+        let mut calls = spans.iter().filter(|s| !s.server && s.attr("url.full").ends_with(&path));
+        let call = calls.next().context("no call")?;
+        let place = format!("00-{}-{}-01", call.trace, call.id);
+        ensure!(*heard == place, "heard {heard:?}, the call is {place}");
+    }
+    Ok(Expected::both(total, total))
+}
+
 /// The other end is in a network namespace of its own, behind a cable, and behind a port that is not its own when
 /// addresses are translated; its vor sees nothing else.
 fn namespaces(scene: &mut Scene<'_>, translated: bool) -> Result<Expected> {
-    let cable = Cable::new("w")?;
+    // A namespace that was deleted holds its cable for a moment.
+    let cable = Cable::new(if translated { "n" } else { "w" })?;
     let last = ports::free()?;
     let mut far = cable.on("python3");
     far.args(["-m", "http.server", "--bind", FAR]).arg(last.to_string()).current_dir(scene.dir());
@@ -143,7 +300,7 @@ fn namespaces(scene: &mut Scene<'_>, translated: bool) -> Result<Expected> {
     traces::ask(entry, CLIENTS, &["direct"])?;
     let calls = CLIENTS * traces::REQUESTS;
     let spans = scene.spans(2 * calls)?;
-    ensure_below(&spans, &printed(scene, &mut other, calls)?)?;
+    ensure_below(&spans, &printed_by(scene, &mut other, calls)?)?;
     other.stop(scene.world.patience)?;
     Ok(Expected::both(calls, calls))
 }
@@ -156,7 +313,7 @@ fn disabled(scene: &mut Scene<'_>) -> Result<Expected> {
     let mut other = second(scene, "tcp", last, back.pid)?;
     traces::ask(entry, CLIENTS, &["direct"])?;
     let calls = CLIENTS * traces::REQUESTS;
-    let lines = printed(scene, &mut other, calls)?;
+    let lines = printed_by(scene, &mut other, calls)?;
     ensure!(lines.iter().all(|line| line.context.contains("[0000000000000000]")), "{lines:?}");
     ensure!(counted(&other, "wire_tcp", "wire.heard")? == 0.0, "something was heard");
     let units = scene.vor()?.own_metrics()?;

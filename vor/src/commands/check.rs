@@ -64,7 +64,11 @@ impl Page<'_> {
         self.line("task storage", &report.task_storage, "nothing works")?;
         self.line("tracefs", &report.tracefs, "the doors kprobe and syscall stay closed")?;
         self.line("kprobes", &report.kprobes, "the door kprobe stays closed")?;
-        self.line("writing to programs (not used by this version)", &report.probe_write_user, "")?;
+        self.line(
+            "writing to memory of programs (not used by this version)",
+            &report.probe_write_user,
+            "",
+        )?;
         writeln!(self.out, "\ndoors, cheapest first:")?;
         for found in &report.doors {
             let taken = if found.taken { "  <- taken" } else { "" };
@@ -98,6 +102,8 @@ impl Page<'_> {
 fn cost(unit: &str) -> &'static str {
     match unit {
         "life" => "processes are found by listing them only",
+        "wire_tcp" => "ebpf.context_propagation: tcp does nothing here",
+        "wire_http" => "ebpf.context_propagation: headers does nothing here",
         _ => "network flows are not to be had this way",
     }
 }

@@ -61,12 +61,6 @@ impl Application {
         let sampling = config.otel_traces_export.sampler.sampling();
         let usual = config.ebpf.propagation()?;
         let writes = criteria.propagation(usual);
-        if writes.headers {
-            warn!(
-                "context_propagation: no `traceparent` headers are written yet, `tcp` alone does something \
-                 (docs/propagation.md)"
-            );
-        }
 
         let probe =
             Probe::start(&config.ebpf, sampling, writes, Arc::clone(board), captures, life)?;

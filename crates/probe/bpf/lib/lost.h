@@ -26,9 +26,10 @@
 #define COUNT_WIRE_STRANGERS 15 /* connections that others opened: left alone */
 #define COUNT_WIRE_WRITTEN 16   /* calls whose place was written */
 #define COUNT_WIRE_HEARD 17     /* places that arrived in options */
-#define COUNT_WIRE_UNFIT 18     /* calls without room for their place, and connections without memory for a mark */
+#define COUNT_WIRE_KEPT 18      /* requests that said their place themselves: left alone */
+#define COUNT_WIRE_UNFIT 19     /* requests whose head could not be written to */
 
-#define COUNTERS 19
+#define COUNTERS 20
 
 #ifdef __bpf__
 #include <kernel.h>

@@ -10,8 +10,9 @@
 
 /* admitted.flags: what an observed process starts is observed, whatever program it runs. */
 #define ADMIT_DESCENDANTS 0x1
-/* admitted.flags: the place of its calls in a trace is written into options of TCP. */
+/* admitted.flags: how the place of its calls in a trace is written into what it sends. */
 #define ADMIT_WRITES_TCP 0x2
+#define ADMIT_WRITES_HEADERS 0x4
 
 /* admitted.runs: who works in the process; see lib/task.h. */
 #define RUNS_THREADS 0 /* its threads */

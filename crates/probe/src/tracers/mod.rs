@@ -15,6 +15,7 @@ pub mod wire;
 use std::fmt;
 use std::time::Duration;
 
+use libbpf_rs::MapHandle;
 use vor_model::{Captured, ConnId};
 
 use crate::code::Code;
@@ -138,6 +139,15 @@ pub enum At {
     Kretprobe(&'static str),
     /// The root of the control groups, version 2: all processes.
     Cgroup,
+    /// What sockets in a map send.
+    Sockhash {
+        /// The map.
+        map: &'static str,
+        /// The map of what is known of each socket.
+        known: &'static str,
+        /// Tries on sockets of vor's own, which it marks in `known`, whether this kernel leaves them unharmed.
+        trial: fn(&MapHandle) -> Result<(), String>,
+    },
 }
 
 /// What a missing place means.
@@ -182,6 +192,17 @@ impl Hook {
     #[must_use]
     pub const fn cgroup(program: &'static str) -> Self {
         Self { program, at: At::Cgroup, need: Need::Required }
+    }
+
+    /// A program at what sockets in `map` send, if the kernel passes the trial.
+    #[must_use]
+    pub const fn sockhash(
+        program: &'static str,
+        map: &'static str,
+        known: &'static str,
+        trial: fn(&MapHandle) -> Result<(), String>,
+    ) -> Self {
+        Self { program, at: At::Sockhash { map, known, trial }, need: Need::Required }
     }
 
     /// The same, but some kernels do not have the place.

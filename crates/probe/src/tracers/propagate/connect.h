@@ -9,6 +9,7 @@
 #include <bpf/bpf_tracing.h>
 #include <lib/lost.h>
 #include <maps/admit.h>
+#include "wire.h"
 
 #define TCP_SYN_SENT 2
 
@@ -16,7 +17,7 @@ struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __type(key, int);
-    __type(value, __u32);
+    __type(value, struct wire_socket);
 } wire_sockets SEC(".maps");
 
 /* connect(2) of the current process, before the first segment: marks the socket if the process has one of `flags`. */
@@ -30,17 +31,19 @@ static __always_inline int connect_marks(struct sock *sk, int to, __u32 flags)
         count(COUNT_WIRE_STRANGERS);
         return 0;
     }
-    if (bpf_sk_storage_get(&wire_sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE))
+    struct wire_socket mark = { .flags = who->flags };
+
+    if (bpf_sk_storage_get(&wire_sockets, sk, &mark, BPF_LOCAL_STORAGE_GET_F_CREATE))
         count(COUNT_WIRE_SOCKETS);
     else
         count(COUNT_WIRE_UNFIT);
     return 0;
 }
 
-/* Whether the socket of an event was marked. */
-static __always_inline bool is_marked(struct bpf_sock_ops *ops)
+/* What was marked on the socket of an event; NULL: nothing. */
+static __always_inline struct wire_socket *marked(struct bpf_sock_ops *ops)
 {
     struct bpf_sock *sk = (struct bpf_sock *)ops->sk;
 
-    return sk && bpf_sk_storage_get(&wire_sockets, sk, NULL, 0);
+    return sk ? bpf_sk_storage_get(&wire_sockets, sk, NULL, 0) : NULL;
 }

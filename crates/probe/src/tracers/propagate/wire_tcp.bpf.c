@@ -81,7 +81,7 @@ __noinline int option_write(struct bpf_sock_ops *ops, const __u64 *sk)
     __builtin_memcpy(option.trace, c->next.trace, sizeof(option.trace));
     __builtin_memcpy(option.span, &c->next.span, sizeof(option.span));
     if (whole)
-        c->written = 1;
+        c->written = WRITTEN_OPTION;
     conn_unlock(c);
     if (whole && !bpf_store_hdr_opt(ops, &option, sizeof(option), 0))
         count(COUNT_WIRE_WRITTEN);
@@ -118,7 +118,7 @@ int wire_option(struct bpf_sock_ops *ops)
 
     switch (ops->op) {
     case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-        if (is_marked(ops))
+        if (marked(ops))
             bpf_sock_ops_cb_flags_set(ops, flags | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
         break;
     case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:

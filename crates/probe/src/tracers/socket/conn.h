@@ -30,6 +30,13 @@ enum conn_state {
     ANSWERING, /* its answer has begun; or an answer whose request is yet to be seen */
 };
 
+/* Who has written the place of a call into what is sent: one owner per call. */
+enum conn_written {
+    WRITTEN_NOT = 0,
+    WRITTEN_OPTION, /* the unit wire_tcp */
+    WRITTEN_HEAD,   /* the unit wire_http, or the program itself */
+};
+
 struct socket_conn {
     __u32 lock;
     __u8 mode;      /* SOCKET_PAIRS, … */
@@ -47,7 +54,7 @@ struct socket_conn {
     __u8 claimed;   /* a library's unit reads it; see claim.h */
     __u8 owned;     /* that unit tells the open exchange */
     __u8 owns_next; /* and the one that is about to be sent, whose place is `next` */
-    __u8 written;   /* the place `next` is in what was sent */
+    __u8 written;   /* enum conn_written, of `next` */
     __u8 _pad[4];
     __u32 iss[2];    /* TCP: first sequence number each way, by enum direction */
     __u64 passed[2]; /* bytes each way since the first that was seen */

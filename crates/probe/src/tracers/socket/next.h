@@ -37,7 +37,7 @@ static __always_inline void place_for(struct trace_context *place, const struct 
 static __always_inline void place_next(struct socket_conn *c, struct sock *sk, __u64 before)
 {
     c->placed = 1;
-    c->written = 0;
+    c->written = WRITTEN_NOT;
     if (c->paired)
         bpf_map_delete_elem(&vor_pairs, &c->pair); /* prepared, and never sent */
     c->paired = pair_name(&c->pair, c, sk, SENT, before);
