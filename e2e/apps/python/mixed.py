@@ -3,11 +3,13 @@
 
 mixed.py serve PORT TLS-PORT CERTIFICATE   takes what comes on a connection until its end, takes lines `traceparent:` in
                                            small letters out, and answers with the hash of the rest and with the lines
-mixed.py ask PORT TLS-PORT ROUNDS KIB      waits for a line on standard input, then sends each kind as often; fails when
-                                           anything else arrived. Says `PATH VALUE` for each line that arrived, and
-                                           `KIND COUNT EXPECTED` for connections where that is another number
+mixed.py ask PORT TLS-PORT ROUNDS KIB      waits for a line on standard input, then sends each kind as often, from four
+                                           threads; fails when anything else arrived. Says `PATH VALUE` for each line that
+                                           arrived, `KIND COUNT EXPECTED` for connections where that is another number,
+                                           and at last `sent BYTES`
 """
 import array
+import concurrent.futures
 import fcntl
 import hashlib
 import os
@@ -25,13 +27,14 @@ LINE = re.compile(rb"traceparent: (00-[0-9a-f]{32}-[0-9a-f]{16}-0[01])\r\n")
 OWN = b"Traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n"
 END = b"--the end of what is sent in TLS--"
 LIKE = b"GET /like HTTP/1.1\r\nHost: like\r\n\r\n"
+THREADS = 4
 
 
 SO_ZEROCOPY, MSG_ZEROCOPY = 60, 0x4000000
 
 
 def taken(conn):
-    whole = b""
+    whole = bytearray()
     while piece := conn.recv(1 << 16):
         whole += piece
         if whole.startswith(b"GET /keep") and whole.endswith(b"\r\n\r\n"):
@@ -61,7 +64,7 @@ def head(path, *lines, method=b"GET", end=b"\r\n"):
 
 
 class Kinds:
-    """Each kind sends on `conn` and returns what it sent and how many lines are to be added."""
+    """Each kind sends on `conn` and returns what it sent and how many lines are to be added; None: it may be one."""
 
     def __init__(self, chance, kib):
         self.chance, self.noise = chance, chance.randbytes(kib * 1024)
@@ -190,6 +193,20 @@ class Kinds:
         os.waitpid(child, 0)
         return whole, 1
 
+    def handed_over(self, conn, path):
+        whole = head(path)
+        ours, theirs = socket.socketpair()
+        child = os.fork()
+        if not child:
+            conn.close()
+            [other] = socket.recv_fds(theirs, 1, 1)[1]
+            socket.socket(fileno=other).sendall(whole[:20])
+            os._exit(0)
+        with ours, theirs:
+            socket.send_fds(ours, [b"x"], [conn.fileno()])
+            os.waitpid(child, 0)
+        return whole[:20] + self.all(conn, whole[20:]), None
+
     def tls(self, conn, path):
         return self.all(conn, head(path)) + self.all(conn, self.noise + END), 0
 
@@ -236,18 +253,21 @@ def talk(kind, path, kinds, port, tls):
         sys.exit(f"{kind}: other bytes arrived than were sent")
     for at, line in enumerate(lines):
         name = b"/keep" + path + b"/%d" % at if kind == "keep" else path
-        print(name.decode(), line.decode())
-    if len(lines) != expected:
-        print("KIND", kind, len(lines), expected)
+        sys.stdout.write(f"{name.decode()} {line.decode()}\n")
+    if expected is not None and len(lines) != expected:
+        sys.stdout.write(f"KIND {kind} {len(lines)} {expected}\n")
+    return len(sent)
 
 
 def ask(port, tls, rounds, kib):
     chance = random.Random(rounds)
     kinds = Kinds(chance, kib)
     sys.stdin.readline()
-    for n in range(rounds):
-        for kind in chance.sample(KINDS, len(KINDS)):
-            talk(kind, f"/{kind}/{n}".encode(), kinds, port, tls)
+    turns = [(kind, n) for n in range(rounds) for kind in chance.sample(KINDS, len(KINDS))]
+    turn = lambda of: talk(of[0], f"/{of[0]}/{of[1]}".encode(), kinds, port, tls)
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
+        sent = sum(threads.map(turn, turns))
+    print("sent", sent)
 
 
 if sys.argv[1] == "serve":

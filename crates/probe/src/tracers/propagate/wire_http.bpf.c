@@ -108,12 +108,15 @@ int wire_open(struct bpf_sock_ops *ops)
     return 1;
 }
 
-/* The connection whose call is about to be sent, locked. */
+/* The connection whose call is about to be sent, locked; nothing is lost of the call itself when it is too busy. */
 static __always_inline struct socket_conn *call_locked(__u64 sk)
 {
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
 
-    return c && !__sync_val_compare_and_swap(&c->lock, 0, 1) ? c : NULL;
+    if (!c || conn_lock_quietly(c))
+        return c;
+    count(COUNT_WIRE_UNFIT);
+    return NULL;
 }
 
 /* A head begins: which call it belongs to. From here on nobody else writes the place of that call. */

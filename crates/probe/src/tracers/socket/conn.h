@@ -98,13 +98,21 @@ struct {
 __u64 socket_serial = 0;
 
 /* Two threads may read and write one socket at the same time; the sections are short. */
-static __always_inline bool conn_lock(struct socket_conn *c)
+static __always_inline bool conn_lock_quietly(struct socket_conn *c)
 {
     for (int i = 0; i < 256; i++)
         if (!__sync_val_compare_and_swap(&c->lock, 0, 1))
             return true;
-    lost(LOST_CONN_BUSY);
     return false;
+}
+
+static __always_inline bool conn_lock(struct socket_conn *c)
+{
+    bool locked = conn_lock_quietly(c);
+
+    if (!locked)
+        lost(LOST_CONN_BUSY);
+    return locked;
 }
 
 static __always_inline void conn_unlock(struct socket_conn *c)
