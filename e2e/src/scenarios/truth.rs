@@ -13,7 +13,7 @@ const CASES: usize = 120;
 
 /// Two threads or goroutines of start-up with a queue or a channel between them, and five deep, are what Beyla cannot
 /// link.
-const UNDERSTOOD: [(&str, &str); 12] = [
+const UNDERSTOOD: [(&str, &str); 14] = [
     ("truth-c-thread", "c/thread"),
     ("truth-python-thread", "python/thread"),
     ("truth-python-nested-threads", "python/nested-threads"),
@@ -24,6 +24,8 @@ const UNDERSTOOD: [(&str, &str); 12] = [
     ("truth-python-asyncio-tasks", "python/asyncio-tasks"),
     ("truth-go-nested", "go/nested"),
     ("truth-go-two", "go/two"),
+    ("truth-go-full", "go/full"),
+    ("truth-go-select", "go/select"),
     ("truth-nginx-proxy", "nginx/proxy"),
     ("truth-php-server", "php/server"),
 ];

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::ports;
 use crate::scene::{Scene, exact};
@@ -73,12 +74,13 @@ fn delay(path: &str) -> Duration {
     Duration::from_millis(number * 7 % 10)
 }
 
-/// Waits for as many spans, or until no more come.
+/// Waits for as many spans of requests and calls, or until no more come. A request in Go has spans within it.
 fn settle(scene: &Scene<'_>, wanted: usize) -> Result<()> {
     let limit = SILENCE * scene.world.patience;
     let (mut seen, mut since) = (0, Instant::now());
     until("the end of the spans", limit * 30, || {
-        let now = scene.collector.arrived().spans.len();
+        let arrived = scene.collector.arrived();
+        let now = arrived.spans.iter().filter(|span| span.kind != SpanKind::Internal).count();
         if now != seen {
             (seen, since) = (now, Instant::now());
         }

@@ -139,6 +139,8 @@ pub const ALL: &[Pattern] = &[
     Pattern::new("go/nested", "five goroutines, each started by the one before", GO, TRUTH_GO),
     Pattern::new("go/unbuffered", "goroutines fed by an unbuffered channel", GO, TRUTH_GO),
     Pattern::new("go/buffered", "goroutines fed by a buffered channel", GO, TRUTH_GO),
+    Pattern::new("go/full", "two goroutines fed by a channel whose buffer is full", GO, TRUTH_GO),
+    Pattern::new("go/select", "two goroutines fed by a buffered channel, by select", GO, TRUTH_GO),
     Pattern::new("go/two", "two goroutines of start-up, a channel between", GO, TRUTH_GO),
     Pattern::new(
         "go/group",

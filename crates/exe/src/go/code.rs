@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where in a function's code probes belong: one place that every call passes before anything has changed,
-//! and every return.
+//! every return, and every call of another function.
 
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
 
@@ -21,30 +21,40 @@ pub struct Site {
 pub(super) struct Places {
     pub(super) entry: (u64, bool),
     pub(super) returns: Vec<u64>,
+    /// Each call of a place that the instruction names: where, and how far from the first byte what is called is.
+    pub(super) calls: Vec<(u64, i64)>,
 }
 
 /// Reads a function's code.
 pub(super) fn places(machine: Machine, code: &[u8]) -> Places {
     match machine {
         Machine::X86 => x86(code),
-        Machine::Arm => Places { entry: (0, false), returns: arm_returns(code) },
+        Machine::Arm => arm(code),
     }
 }
 
 /// Instructions of 64-bit ARM are four bytes each, and `ret` through the link register is one of them.
-fn arm_returns(code: &[u8]) -> Vec<u64> {
-    const RET: [u8; 4] = [0xc0, 0x03, 0x5f, 0xd6];
-    let words = code.chunks_exact(4).enumerate();
-    words
-        .filter(|(_, word)| **word == RET)
-        .filter_map(|(at, _)| u64::try_from(at * 4).ok())
-        .collect()
+fn arm(code: &[u8]) -> Places {
+    const RET: u32 = 0xd65f_03c0;
+    let mut places = Places::default();
+    let words = code.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+    for (at, word) in (0..).step_by(4).zip(words) {
+        if word == RET {
+            places.returns.push(at);
+        } else if word >> 26 == 0b10_0101 {
+            // `bl`: a signed number of words in the low 26 bits.
+            let far = i64::from((word << 6).cast_signed() >> 6) * 4;
+            places.calls.push((at, at.cast_signed() + far));
+        }
+    }
+    places
 }
 
 fn x86(code: &[u8]) -> Places {
     let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
     let mut entry = Entry::default();
     let mut returns = Vec::new();
+    let mut calls = Vec::new();
     let mut targets = Vec::new();
     let mut instruction = Instruction::default();
     while decoder.can_decode() {
@@ -52,6 +62,9 @@ fn x86(code: &[u8]) -> Places {
         entry.pass(&instruction);
         match instruction.flow_control() {
             FlowControl::Return => returns.push(instruction.ip()),
+            FlowControl::Call => {
+                calls.push((instruction.ip(), instruction.near_branch_target().cast_signed()));
+            }
             FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
                 targets.push(instruction.near_branch_target());
             }
@@ -60,7 +73,7 @@ fn x86(code: &[u8]) -> Places {
     }
     // A place in a loop is passed more than once.
     let place = entry.place.filter(|(at, _)| *at == 0 || !targets.contains(at));
-    Places { entry: place.unwrap_or((0, false)), returns }
+    Places { entry: place.unwrap_or((0, false)), returns, calls }
 }
 
 /// Looks for the entry's place. The first instruction is right but often single-stepped: a look at the
@@ -117,13 +130,14 @@ mod tests {
 
     #[test]
     fn the_place_behind_the_stack_check_is_taken_and_every_return_found() {
-        // cmp rsp,[r14+16]; jbe +10; push rbp; mov rbp,rsp; test eax,eax; je +2; pop rbp; ret; pop rbp; ret; call; jmp 0
+        // cmp rsp,[r14+16]; jbe +10; push rbp; mov rbp,rsp; test eax,eax; je +2; pop rbp; ret; pop rbp; ret; call +0; jmp 0
         let code = [
             0x49, 0x3b, 0x66, 0x10, 0x76, 0x0c, 0x55, 0x48, 0x89, 0xe5, 0x85, 0xc0, 0x74, 0x02,
             0x5d, 0xc3, 0x5d, 0xc3, 0xe8, 0, 0, 0, 0, 0xeb, 0xe7, 0xcc,
         ];
         let places = places(Machine::X86, &code);
-        assert_eq!(places, Places { entry: (6, true), returns: vec![15, 17] });
+        let expected = Places { entry: (6, true), returns: vec![15, 17], calls: vec![(18, 23)] };
+        assert_eq!(places, expected);
     }
 
     #[test]
@@ -148,8 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn returns_of_arm_are_words() {
-        let code = [0xc0, 0x03, 0x5f, 0xd6, 0, 0xc0, 0x03, 0x5f, 0xc0, 0x03, 0x5f, 0xd6];
-        assert_eq!(places(Machine::Arm, &code).returns, [0, 8]);
+    fn returns_and_calls_of_arm_are_words() {
+        // ret; no instruction; ret; bl -8; bl +4
+        let code = [
+            0xc0, 0x03, 0x5f, 0xd6, 0, 0xc0, 0x03, 0x5f, 0xc0, 0x03, 0x5f, 0xd6, 0xfe, 0xff, 0xff,
+            0x97, 0x01, 0x00, 0x00, 0x94,
+        ];
+        let places = places(Machine::Arm, &code);
+        assert_eq!(places.returns, [0, 8]);
+        assert_eq!(places.calls, [(12, 4), (16, 20)]);
     }
 }

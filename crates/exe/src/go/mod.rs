@@ -76,6 +76,17 @@ pub struct Function {
     pub entry: Site,
     /// All returns. What leaves by a panic passes none of them.
     pub returns: Vec<Site>,
+    /// All calls of places that their instructions name, in the order of the code.
+    pub calls: Vec<Call>,
+}
+
+/// A call that a function makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// The instruction: what is called has its arguments there.
+    pub site: Site,
+    /// What is called, as an offset in the file.
+    pub to: u64,
 }
 
 /// How far a struct's beginning a field is, and how sure that is.
@@ -179,10 +190,14 @@ fn find(
         let code = image.bytes(offset, usize::try_from(size).unwrap_or(0))?;
         let sites = code::places(image.machine, &code);
         let place = |(at, imitated)| Site { offset: offset + at, imitated };
+        let call = |(at, far): &(u64, i64)| {
+            Some(Call { site: place((*at, false)), to: offset.checked_add_signed(*far)? })
+        };
         let function = Function {
             code: offset..offset + size,
             entry: place(sites.entry),
             returns: sites.returns.iter().map(|at| place((*at, false))).collect(),
+            calls: sites.calls.iter().filter_map(call).collect(),
         };
         found.insert(entry.name, function);
     }

@@ -64,6 +64,32 @@ func pool(todo chan job, count int) func(string) []byte {
 	}
 }
 
+// The same, with goroutines and handlers that may also be told to stop.
+func selecting(todo chan job, count int) func(string) []byte {
+	stop := make(chan struct{})
+	for range count {
+		go func() {
+			for {
+				select {
+				case next := <-todo:
+					next.said <- call(next.n)
+				case <-stop:
+					return
+				}
+			}
+		}()
+	}
+	return func(n string) []byte {
+		said := make(chan []byte, 1)
+		select {
+		case todo <- job{n, said}:
+			return <-said
+		case <-stop:
+			return nil
+		}
+	}
+}
+
 // What errgroup does: a WaitGroup and the goroutines it waits for.
 func group(n string) []byte {
 	var all sync.WaitGroup
@@ -85,6 +111,8 @@ func main() {
 		"unbuffered": func() func(string) []byte { return pool(make(chan job), workers) },
 		"buffered":   func() func(string) []byte { return pool(make(chan job, 64), workers) },
 		"two":        func() func(string) []byte { return pool(make(chan job), 1) },
+		"full":       func() func(string) []byte { return pool(make(chan job, 2), 2) },
+		"select":     func() func(string) []byte { return selecting(make(chan job, 64), 2) },
 		"group":      func() func(string) []byte { return group },
 	}[os.Args[1]]()
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use vor_exe::go::{GoError, Program, Wanted};
+use vor_exe::go::{Function, GoError, Program, Wanted};
 
 use super::LIBRARIES;
 use crate::code::{Binary, Part, Place, Plan, PlanError};
@@ -63,7 +63,16 @@ pub enum When {
     Called,
     /// It returns.
     Returns,
+    /// It copies a value of a channel into the channel's buffer.
+    CopiesIn,
+    /// It copies a value of a channel from there.
+    CopiesOut,
 }
+
+/// How values of channels are copied: what is called has the type, the target and the source.
+const COPY: &str = "runtime.typedmemmove";
+/// What is called next when the value was copied from a slot, which is empty then.
+const CLEAR: &str = "runtime.typedmemclr";
 
 /// How to get from a `net.Conn` to its descriptor.
 const CONNECTION: [Field; 3] = [
@@ -133,6 +142,25 @@ impl Spot {
         Self { tag, ..self }
     }
 
+    /// A program where a function copies a value into a channel's buffer.
+    #[must_use]
+    pub const fn copies_in(functions: &'static [&'static str], program: &'static str) -> Self {
+        Self { functions, program, when: When::CopiesIn, tag: 0 }
+    }
+
+    /// A program where a function copies a value from a channel's buffer.
+    #[must_use]
+    pub const fn copies_out(functions: &'static [&'static str], program: &'static str) -> Self {
+        Self { functions, program, when: When::CopiesOut, tag: 0 }
+    }
+
+    /// Whether the code is not as it is known: a function that copies does it in one place.
+    fn unknown(&self, program: &Program) -> bool {
+        matches!(self.when, When::CopiesIn | When::CopiesOut)
+            && self.functions.iter().any(|name| program.function(name).is_some())
+            && self.places(program).len() != 1
+    }
+
     fn places(&self, program: &Program) -> Vec<Place> {
         let Some(function) = self.functions.iter().find_map(|name| program.function(name)) else {
             return Vec::new();
@@ -141,8 +169,25 @@ impl Spot {
         match self.when {
             When::Called => vec![place(function.entry.offset)],
             When::Returns => function.returns.iter().map(|site| place(site.offset)).collect(),
+            When::CopiesIn => copies(program, function, false).map(place).collect(),
+            When::CopiesOut => copies(program, function, true).map(place).collect(),
         }
     }
+}
+
+/// Where `function` copies values, and then clears where they were or does not.
+fn copies<'f>(
+    program: &Program,
+    function: &'f Function,
+    clears: bool,
+) -> impl Iterator<Item = u64> + 'f {
+    let [copy, clear] = [COPY, CLEAR].map(|name| program.function(name).map(|it| it.code.start));
+    let calls = function.calls.iter();
+    let next = calls.clone().skip(1).map(|call| Some(call.to)).chain([None]);
+    calls
+        .zip(next)
+        .filter(move |(call, next)| Some(call.to) == copy && (*next == clear) == clears)
+        .map(|(call, _)| call.site.offset)
 }
 
 /// Go programs are executables.
@@ -164,7 +209,8 @@ pub(super) fn plan(library: &Library, binary: &Binary<'_>) -> Result<Option<Plan
 /// Everything that any library wants, by one reading.
 pub(super) fn read(path: &Path, offsets: &str) -> Result<Program, GoError> {
     let spots = LIBRARIES.iter().flat_map(|library| library.features).flat_map(|it| it.spots);
-    let functions: Vec<_> = spots.flat_map(|spot| spot.functions).copied().collect();
+    let functions = spots.flat_map(|spot| spot.functions).copied();
+    let functions: Vec<_> = functions.chain([COPY, CLEAR]).collect();
     let fields = LIBRARIES.iter().flat_map(|library| library.facts());
     let fields: Vec<_> = fields
         .flat_map(|field| {
@@ -189,7 +235,9 @@ pub(super) fn of_program(library: &Library, program: &Program) -> Option<Plan> {
             format!("{}.{}", field.of.first().unwrap_or(&""), field.name.first().unwrap_or(&""))
         });
         let missing: Vec<_> = missing.collect();
-        if missing.is_empty() {
+        if feature.spots.iter().any(|spot| spot.unknown(program)) {
+            plan.without.push(format!("{}: the code is not as it is known", feature.name));
+        } else if missing.is_empty() {
             plan.places.extend(feature.spots.iter().flat_map(|spot| spot.places(program)));
         } else {
             plan.without.push(format!(

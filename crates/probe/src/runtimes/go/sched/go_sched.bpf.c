@@ -3,14 +3,17 @@
  * go_sched: which goroutine works for which request: by creation at any depth, and by values that goroutines hand
  * to each other over channels.
  *
- * In     runtime.newproc1, goexit1, send, recv, chanrecv, selectgo
+ * In     runtime.newproc1, goexit1, send, recv, chanrecv, chansend, selectgo
  * Out    nothing but what goroutines serve
  * State  vor_tasks         what goroutines serve
+ *        vor_items         values that wait in buffers of channels
  *        go_sched_births   private; who creates a goroutine just now, in threads' storage
  *        go_sched_files    private; offsets of fields, by file
  * Needs  uprobes with cookies (5.15), task storage (5.11)
- * Cost   three visits per goroutine; one per receive that may wait, one more per value handed over
+ * Cost   three visits per goroutine; one per receive that may wait, one more per value handed over,
+ *        two where it waits in a buffer
  */
+#include <maps/items.h>
 #include "../go.h"
 #include "wire.h"
 
@@ -125,6 +128,12 @@ int go_sched_select(struct go_regs *ctx)
     return 0;
 }
 
+/* How many values find room in the buffer of channel `c`: runtime.hchan begins with qcount and dataqsiz. */
+static __always_inline __u64 slots(__u64 c)
+{
+    return go_word(c, 8);
+}
+
 /* Goroutine `from` hands a value of channel `c` to `to`. */
 static __always_inline void hand_over(const struct go_sched_facts *f, __u64 c, __u64 from, __u64 to)
 {
@@ -150,10 +159,7 @@ int go_sched_send(struct go_regs *ctx)
     return 0;
 }
 
-/*
- * recv(c, sg, ep, unlockf, skip) begins: the current goroutine has found one that waits to be rid of a value. With
- * a buffer, it takes the oldest value of that instead.
- */
+/* recv(c, sg, ep, unlockf, skip) begins: the current goroutine has found one that waits to be rid of a value. */
 SEC("uprobe")
 int go_sched_take(struct go_regs *ctx)
 {
@@ -161,9 +167,68 @@ int go_sched_take(struct go_regs *ctx)
 
     if (!admitted() || !(f = facts_of(ctx)))
         return 0;
-    /* runtime.hchan begins with qcount and dataqsiz. */
-    if (go_word(GO_ARG0(ctx), 8))
+    if (slots(GO_ARG0(ctx)))
         return 0;
     hand_over(f, GO_ARG0(ctx), go_word(GO_ARG1(ctx), f->sudog_g), GO_GOROUTINE(ctx));
+    return 0;
+}
+
+/* Goroutine `g` takes the value in `slot`. Who is at work for a request goes on with it, as above. */
+static __always_inline void take(__u64 g, __u64 slot)
+{
+    struct task taker = goroutine(g);
+    struct trace_context own;
+
+    if (!request_of(&taker, &own))
+        item_take(&taker, slot);
+}
+
+/*
+ * recv(c, sg, ep, unlockf, skip) begins, on a full buffer: the current goroutine takes the oldest value, and that of
+ * the one that waits comes into its slot.
+ */
+SEC("uprobe")
+int go_sched_pass(struct go_regs *ctx)
+{
+    const struct go_sched_facts *f;
+    __u64 c = GO_ARG0(ctx), slot;
+    struct task giver;
+    __u16 size;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    size = go_half(c, f->elemsize);
+    if (!size || !slots(c))
+        return 0;
+    slot = go_word(c, f->buf) + go_word(c, f->recvx) * size;
+    take(GO_GOROUTINE(ctx), slot);
+    giver = goroutine(go_word(GO_ARG1(ctx), f->sudog_g));
+    item_put(&giver, slot);
+    return 0;
+}
+
+/* Whether values of the type carry anything: runtime._type begins with the size. */
+static __always_inline bool carries(__u64 type)
+{
+    return go_word(type, 0);
+}
+
+/* typedmemmove(type, slot, value) is called by the current goroutine, which sends. */
+SEC("uprobe")
+int go_sched_put(struct go_regs *ctx)
+{
+    struct task giver = goroutine(GO_GOROUTINE(ctx));
+
+    if (admitted() && carries(GO_ARG0(ctx)))
+        item_put(&giver, GO_ARG1(ctx));
+    return 0;
+}
+
+/* typedmemmove(type, value, slot) is called by the current goroutine, which receives. */
+SEC("uprobe")
+int go_sched_out(struct go_regs *ctx)
+{
+    if (admitted() && carries(GO_ARG0(ctx)))
+        take(GO_GOROUTINE(ctx), GO_ARG2(ctx));
     return 0;
 }

@@ -6,5 +6,7 @@
 /* Offsets of fields. */
 struct go_sched_facts {
     __u16 sudog_g;  /* runtime.sudog */
-    __u16 elemsize; /* runtime.hchan */
+    __u16 elemsize; /* runtime.hchan, all below too */
+    __u16 buf;
+    __u16 recvx;
 };
