@@ -216,6 +216,9 @@ impl Cell {
             // The head of HTTP/1 in TLS is not read.
             _ => {}
         }
+        if way != "tls2" {
+            below(&servers, &clients)?;
+        }
         let route = if self.minor >= ROUTES { "/item/{id}" } else { "" };
         for span in servers.iter().filter(|span| span.attr("http.response.status_code") == "200") {
             ensure!(span.attr("url.path").starts_with("/item/"), "{:?}", span.attrs);
@@ -223,6 +226,16 @@ impl Cell {
         }
         Ok(())
     }
+}
+
+/// Each call of a server is below one of a client.
+fn below(servers: &[&Span], clients: &[&Span]) -> Result<()> {
+    for server in servers {
+        let is_parent =
+            |client: &&&Span| client.id == server.parent && client.trace == server.trace;
+        ensure!(clients.iter().filter(is_parent).count() == 1, "no client's call above {server:?}");
+    }
+    Ok(())
 }
 
 /// One server's call belongs where its client's head says, and no other.

@@ -28,7 +28,8 @@ struct trace_context {
     __u64 heard;  /* the span that the message itself names as its parent; 0: none */
     __u8 flags;
     __u8 method;
-    __u8 _pad[6];
+    __u8 certain; /* a call of which a library's unit knows that it is one: it will be told */
+    __u8 _pad[5];
 };
 
 /* What user space decides about new traces; see `Sampling` in the crate model. */
@@ -86,6 +87,7 @@ static __always_inline void trace_descend(struct trace_context *c)
     c->parent = c->span;
     c->span = trace_word();
     c->heard = 0;
+    c->certain = 0;
     c->flags = trace_flags(c->trace, true, c->flags);
 }
 

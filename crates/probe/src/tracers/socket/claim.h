@@ -5,7 +5,12 @@
  * Objects that include this share that unit's maps.
  */
 #pragma once
+#include "bytes.h"
 #include "next.h"
+
+/* Bytes of the header of a TLS record (RFC 8446, section 5.1), and records that are looked at. */
+#define TLS_HEADER 5
+#define TLS_RECORDS 8
 
 /* The connection of `sk`, locked, if it can be followed. */
 static __always_inline struct socket_conn *conn_claim(struct sock *sk, enum direction asks)
@@ -33,6 +38,38 @@ static __always_inline void conn_follow(struct socket_conn *c)
     c->claimed = 1;
 }
 
+/* What the library tells, or what is not to be told, has begun: the open exchange is not told too. */
+static __always_inline void conn_forgo(struct socket_conn *c, struct admitted *who)
+{
+    c->state = IDLE;
+    conn_leave(c);
+    __sync_fetch_and_add(&who->exchanges, -1);
+    count(COUNT_EXCHANGES_CLAIMED);
+}
+
+/*
+ * The place of a request whose bytes say nothing. The first one in TLS follows the end of the handshake, maybe in the
+ * same read; its caller has named it by the record it begins with. A caller that does not know its calls has named
+ * what is none, such as that end.
+ */
+static __always_inline void place_record(struct socket_conn *c)
+{
+    struct pair_key key = c->pair;
+    __u32 at = 0;
+
+    for (int i = 0; i < TLS_RECORDS && at + TLS_HEADER <= c->record.request_cap; i++) {
+        const __u8 *header = bytes_at(c, c->record.request_at + at);
+
+        if (!header)
+            break;
+        at += TLS_HEADER + (header[3] << 8 | header[4]);
+        key.at = c->pair.at + at;
+        if (place_below(c, &key) && c->certain)
+            return;
+    }
+    trace_begin(&c->record.place);
+}
+
 /*
  * A server's unit tells the exchange that is open on `sk`; `place` is its place, and the current task serves it.
  * False: there is none.
@@ -49,6 +86,8 @@ static __always_inline bool conn_serve(struct sock *sk, struct admitted *who, st
     if (c->state == ASKING && c->asks == RECEIVED && !c->owned) {
         c->owned = 1;
         open = true;
+        if (!c->http && !c->certain)
+            place_record(c);
         *place = c->record.place;
         __sync_fetch_and_add(&who->exchanges, -1); /* counted by both */
         /* It may have been read by another task. */
@@ -69,13 +108,26 @@ static __always_inline void conn_call(struct sock *sk, struct admitted *who, con
         return;
     conn_follow(c);
     if (c->asks == SENT) {
+        /* The end of a handshake, to which nobody answers. */
+        if (c->state == ASKING && !c->owned)
+            conn_forgo(c, who);
         if (!c->owns_next)
             __sync_fetch_and_add(&who->exchanges, -1); /* counted by both */
         c->owns_next = 1;
         c->next = *place;
+        c->next.certain = 1;
         place_next(c, sk, 0);
     }
     conn_unlock(c);
+}
+
+/* What the head of a call that this unit tells says of its place, if it could be read on `socket`. */
+static __always_inline void conn_said(__u64 socket, struct trace_context *place)
+{
+    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &socket);
+
+    if (c && c->record.place.span == place->span)
+        *place = c->record.place;
 }
 
 /* This unit tells everything that passes on `sk` from now on: many exchanges at once. */
@@ -89,13 +141,8 @@ static __always_inline void conn_take(struct sock *sk, struct admitted *who, enu
     c = conn_claim(sk, asks);
     if (!c)
         return;
-    if (c->state != IDLE) {
-        /* The beginning of what the library will tell. */
-        c->state = IDLE;
-        conn_leave(c);
-        __sync_fetch_and_add(&who->exchanges, -1);
-        count(COUNT_EXCHANGES_CLAIMED);
-    }
+    if (c->state != IDLE)
+        conn_forgo(c, who);
     c->mode = SOCKET_IGNORED;
     c->claimed = 1;
     conn_unlock(c);

@@ -55,7 +55,8 @@ struct socket_conn {
     __u8 owned;     /* that unit tells the open exchange */
     __u8 owns_next; /* and the one that is about to be sent, whose place is `next` */
     __u8 written;   /* enum conn_written, of `next` */
-    __u8 _pad[4];
+    __u8 certain;   /* whoever asks in the open exchange is certain to tell it too */
+    __u8 _pad[3];
     __u32 iss[2];    /* TCP: first sequence number each way, by enum direction */
     __u64 passed[2]; /* bytes each way since the first that was seen */
     struct pair_key pair;
@@ -140,18 +141,30 @@ static __always_inline void conn_tell(struct socket_conn *c, __u8 kind, __u32 us
     c->told = 1;
 }
 
-/* Nobody serves the open exchange any more, and its other end does not need to know of it. */
-static __always_inline void conn_leave(struct socket_conn *c)
+/* Nobody serves the open exchange any more. */
+static __always_inline void conn_served(struct socket_conn *c)
 {
     if (c->served)
         request_end(c->record.place.span);
+    c->served = 0;
+}
+
+/* The other end does not need to know of the call any more. */
+static __always_inline void conn_unpair(struct socket_conn *c)
+{
     if (c->paired) {
         struct pair_key pair = c->pair;
 
         bpf_map_delete_elem(&vor_pairs, &pair);
     }
-    c->served = 0;
     c->paired = 0;
+}
+
+/* The open exchange is given up, and the call that was about to be sent. */
+static __always_inline void conn_leave(struct socket_conn *c)
+{
+    conn_served(c);
+    conn_unpair(c);
 }
 
 /* Ends the open exchange and sends it. */
@@ -173,7 +186,10 @@ static __always_inline void conn_finish(struct socket_conn *c, __u8 ending)
         r->response_end_ns = bpf_ktime_get_ns();
     r->ending = ending;
     c->state = IDLE;
-    conn_leave(c);
+    conn_served(c);
+    /* Where nobody sees an answer end, the next call is about to be sent already, and `pair` is its name. */
+    if (!c->placed)
+        conn_unpair(c);
     if (c->owned) {
         count(COUNT_EXCHANGES_CLAIMED);
         return;

@@ -24,6 +24,23 @@ static __always_inline bool pair_name(struct pair_key *key, const struct socket_
     return true;
 }
 
+/* The open exchange's place below the call that has this name; false: nobody has told of such a call. */
+static __always_inline bool place_below(struct socket_conn *c, const struct pair_key *key)
+{
+    struct trace_context *place = &c->record.place;
+    __u8 method = PARENT_SOCKET_PAIR;
+
+    if (!pair_take(key, place)) {
+        if (!heard_take(key, place))
+            return false;
+        method = PARENT_TCP_OPTION;
+    }
+    c->certain = place->certain || method == PARENT_TCP_OPTION;
+    trace_descend(place);
+    place->method = method;
+    return true;
+}
+
 /* The place of a call that `task` makes. */
 static __always_inline void place_for(struct trace_context *place, const struct task *task)
 {
@@ -38,8 +55,7 @@ static __always_inline void place_next(struct socket_conn *c, struct sock *sk, _
 {
     c->placed = 1;
     c->written = WRITTEN_NOT;
-    if (c->paired)
-        bpf_map_delete_elem(&vor_pairs, &c->pair); /* prepared, and never sent */
+    conn_unpair(c); /* prepared, and never sent */
     c->paired = pair_name(&c->pair, c, sk, SENT, before);
     if (c->paired)
         pair_put(&c->pair, &c->next);

@@ -65,15 +65,9 @@ static __noinline int place_exchange(struct socket_conn *c, struct admitted *who
     }
     bool named = way == RECEIVED && pair_name(&c->pair, c, sk, RECEIVED, done);
 
-    if (named && pair_take(&c->pair, place)) {
-        trace_descend(place);
-        place->method = PARENT_SOCKET_PAIR;
-    } else if (named && heard_take(&c->pair, place)) {
-        trace_descend(place);
-        place->method = PARENT_TCP_OPTION;
-    } else {
+    c->certain = 0;
+    if (!named || !place_below(c, &c->pair))
         trace_begin(place);
-    }
     return 0;
 }
 

@@ -416,6 +416,8 @@ static __always_inline int asked(struct go_regs *ctx, enum place place)
         r->status = go_word(answer, f->answer_status);
         r->response_size = go_word(answer, f->answer_length);
     }
+    if (r->major == 1)
+        conn_said(r->call.socket, &r->call.place);
     going_end(g, &key);
     return 0;
 }
