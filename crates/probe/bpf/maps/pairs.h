@@ -2,19 +2,25 @@
 /*
  * vor_pairs: where in a trace a call belongs whose other end may be observed too. Written by whoever sees the
  * call before its first byte leaves; read by who sees it arrive on this host.
- * vor_heard: the same, of calls whose first segment says so in an option. Written by the unit wire_tcp.
+ * vor_heard: the same, of calls that nobody will take back: those whose first segment says so in an option, written by
+ * the unit wire_tcp, and those that share a connection, written by a library's unit.
  *
  * The name of a call is the same at both ends, and nowhere else: for TCP, the initial sequence numbers of both
- * directions and that of its first byte. Addresses are not part of it, so namespaces and address translation
+ * directions and that of its first byte, or the number of its stream. Addresses are not part of it, so namespaces and address translation
  * make no difference; what splices two connections into one (a proxy) gives each its own.
  */
 #pragma once
 #include <lib/trace.h>
 
+/* pair_key.kind */
+#define PAIR_TCP 0
+#define PAIR_UNIX 1
+#define PAIR_STREAM 2 /* of HTTP/2, over TCP */
+
 struct pair_key {
     __u64 ends; /* TCP: both initial sequence numbers, the caller's first; unix: the caller's socket */
-    __u32 at;   /* where in the caller's stream the call begins */
-    __u32 unix_socket;
+    __u32 at;   /* where in what the caller sends the call begins, or its stream */
+    __u32 kind;
 };
 
 #ifdef __bpf__
@@ -29,7 +35,7 @@ struct {
     __type(value, struct trace_context);
 } vor_pairs SEC(".maps");
 
-/* Who receives a segment may not be observed, and then nobody takes its row: the oldest make room. */
+/* Who receives a call may not be observed, and then nobody takes its row: the oldest make room. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 16384); /* ebpf.max_requests */
@@ -55,7 +61,7 @@ static __always_inline bool pair_take(const struct pair_key *key, struct trace_c
     return true;
 }
 
-/* Takes what the call's first segment said; false when it said nothing. */
+/* Takes what was put there; false when nothing was. */
 static __always_inline bool heard_take(const struct pair_key *key, struct trace_context *c)
 {
     struct trace_context *found = bpf_map_lookup_elem(&vor_heard, key);

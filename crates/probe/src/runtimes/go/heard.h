@@ -75,15 +75,21 @@ static __always_inline void heard_keep(const struct heard_key *key, __u64 slice,
         bpf_map_update_elem(&GO_UNIT(heard), key, &t, BPF_ANY);
 }
 
-/* A server's call on the stream begins, served by the current goroutine. */
-static __always_inline void heard_serve(const struct heard_key *key, struct go_call *call, const struct admitted *who)
+/*
+ * A server's call on stream number `stream` begins, served by the current goroutine; the socket is in `call`, if it is
+ * known. What its head says stands above what its caller's unit says, which does not read heads.
+ */
+static __always_inline void heard_serve(const struct heard_key *key, __u32 stream, struct go_call *call,
+                                        const struct admitted *who)
 {
     const struct traceparent *t = bpf_map_lookup_elem(&GO_UNIT(heard), key);
 
-    trace_begin(&call->place);
     if (t) {
+        trace_begin(&call->place);
         trace_heard(&call->place, t->trace, t->span, t->flags);
         bpf_map_delete_elem(&GO_UNIT(heard), key);
+    } else if (!stream_serve(call->socket, stream, &call->place)) {
+        trace_begin(&call->place);
     }
     go_serve(call, who);
 }

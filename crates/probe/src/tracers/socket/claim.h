@@ -148,6 +148,43 @@ static __always_inline void conn_take(struct sock *sk, struct admitted *who, enu
     conn_unlock(c);
 }
 
+/*
+ * The name that both ends of the followed connection of `socket` have for the call on one of its streams; false: they
+ * have none.
+ */
+static __always_inline bool stream_name(struct pair_key *key, __u64 socket, enum direction way, __u32 stream)
+{
+    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &socket);
+
+    if (!c || c->opened == OPENED_UNKNOWN || c->record.flags & SOCKET_UNIX)
+        return false;
+    __u64 caller = c->iss[way & 1], other = c->iss[~way & 1];
+
+    *key = (struct pair_key){ .ends = caller << 32 | other, .at = stream, .kind = PAIR_STREAM };
+    return true;
+}
+
+/* A client's unit is about to send the head of the call on `stream`, whose place is `place`. */
+static __always_inline void stream_call(__u64 socket, __u32 stream, const struct trace_context *place)
+{
+    struct pair_key key;
+
+    if (stream_name(&key, socket, SENT, stream))
+        bpf_map_update_elem(&vor_heard, &key, place, BPF_ANY);
+}
+
+/* The place of what came on `stream`, below its caller's; false: no caller has told. */
+static __always_inline bool stream_serve(__u64 socket, __u32 stream, struct trace_context *place)
+{
+    struct pair_key key;
+
+    if (!stream_name(&key, socket, RECEIVED, stream) || !heard_take(&key, place))
+        return false;
+    trace_descend(place);
+    place->method = PARENT_SOCKET_PAIR;
+    return true;
+}
+
 /* The addresses of the connection of `sk`; NULL when it is not followed. */
 static __always_inline const struct socket_record *conn_ends(struct sock *sk)
 {

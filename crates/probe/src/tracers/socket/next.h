@@ -11,7 +11,7 @@ static __always_inline bool pair_name(struct pair_key *key, const struct socket_
     if (c->record.flags & SOCKET_UNIX) {
         key->ends = (__u64)(way == SENT ? sk : BPF_CORE_READ((struct unix_sock *)sk, peer));
         key->at = c->passed[way & 1];
-        key->unix_socket = 1;
+        key->kind = PAIR_UNIX;
         return key->ends;
     }
     if (c->opened == OPENED_UNKNOWN)

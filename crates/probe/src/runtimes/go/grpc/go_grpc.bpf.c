@@ -7,10 +7,12 @@
  * State  go_grpc_calls    private; calls under way, by goroutine or by stream
  *        go_grpc_files    private; offsets of fields, by file
  *        go_grpc_heard    private; traces of streams that are about to be served
+ *        go_grpc_sent     private; calls whose heads are about to be sent
+ *        vor_heard        calls by stream, for their other ends
  *        socket_conns     of the unit `socket`: claimed
  *        vor_requests     what goroutines serve
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
- * Cost   three visits per call, four of a server
+ * Cost   five visits per call, four of a server
  */
 #include "wire.h"
 
@@ -36,7 +38,11 @@ struct going {
 };
 
 #define GO_UNIT(thing) go_grpc_##thing
-#include "../heard.h"
+#include "../sent.h"
+
+/* In headerFrame and clientHeaders: the number of the stream, and the slice of fields. */
+#define HEAD_STREAM 0
+#define HEAD_FIELDS 8
 
 /* The code of a *status.Status, 0 when it has none. */
 static __always_inline __u32 status_code(__u64 status, const struct go_grpc_facts *f)
@@ -119,15 +125,15 @@ int go_grpc_serve(struct go_regs *ctx)
         stream = go_word(stream, 0);
         r->method_len = go_string(r->method, GO_GRPC_METHOD, stream, f->stream_method);
     }
-    struct heard_key heard = heard_key(transport, go_half(stream, f->stream_id));
-
-    heard_serve(&heard, &r->call, who);
     struct sock *sk = go_sock(go_interface(transport, f->server_conn), &f->net);
 
     if (sk) {
         conn_take(sk, who, RECEIVED);
         go_connected(&r->call, sk);
     }
+    struct heard_key heard = heard_key(transport, go_half(stream, f->stream_id));
+
+    heard_serve(&heard, heard.stream, &r->call, who);
     return 0;
 }
 
@@ -227,6 +233,39 @@ int go_grpc_conn(struct go_regs *ctx)
         conn_take(sk, who, SENT);
         go_connected(&g->record.call, sk);
     }
+    return 0;
+}
+
+/* (*http2Client).createHeaderFields(ctx, header) returns ([]hpack.HeaderField, error): the head of the call. */
+SEC("uprobe")
+int go_grpc_made(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, CLIENT);
+    struct going *g;
+
+    if (!admitted())
+        return 0;
+    g = going(&key);
+    if (g)
+        sent_keep(GO_ARG0(ctx), &g->record.call);
+    return 0;
+}
+
+/* The head at `at`, if it is one: then its fields are those that were made. */
+static __always_inline bool head_leaves(__u64 at)
+{
+    return sent_leaves(go_word(at, HEAD_FIELDS), go_half(at, HEAD_STREAM));
+}
+
+/*
+ * (*loopyWriter).originateStream(stream, head), since 1.85 clientHeaderHandler(head), begins, on the goroutine that
+ * writes the connection: the head has its number.
+ */
+SEC("uprobe")
+int go_grpc_leaves(struct go_regs *ctx)
+{
+    if (admitted() && !head_leaves(GO_ARG2(ctx)))
+        head_leaves(GO_ARG1(ctx));
     return 0;
 }
 

@@ -68,6 +68,25 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
             needs: &[CLIENT, STATUS, ERROR, PROTO],
         },
         Feature {
+            name: "outgoing traces of gRPC",
+            spots: &[
+                Spot::returns(
+                    &[
+                        "google.golang.org/grpc/internal/transport.(*http2Client).createHeaderFields",
+                    ],
+                    "go_grpc_made",
+                ),
+                Spot::called(
+                    &[
+                        "google.golang.org/grpc/internal/transport.(*loopyWriter).originateStream",
+                        "google.golang.org/grpc/internal/transport.(*loopyWriter).clientHeaderHandler",
+                    ],
+                    "go_grpc_leaves",
+                ),
+            ],
+            needs: &[CLIENT],
+        },
+        Feature {
             name: "gRPC client streams",
             spots: &[
                 Spot::called(&["google.golang.org/grpc.(*ClientConn).NewStream"], "go_grpc_stream"),

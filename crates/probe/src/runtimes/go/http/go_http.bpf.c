@@ -8,10 +8,12 @@
  * State  go_http_calls    private; requests under way, by goroutine
  *        go_http_files    private; offsets of fields, by file
  *        go_http_heard    private; traces of streams that are about to be served
+ *        go_http_sent     private; calls over HTTP/2 whose heads are about to be sent
+ *        vor_heard        calls by stream, for their other ends
  *        socket_conns     of the unit `socket`: claimed; the place of each exchange
  *        vor_requests     what goroutines serve
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
- * Cost   four visits per request of a server, five with HTTP/2; three of a client
+ * Cost   four visits per request of a server, five with HTTP/2; three of a client, four with HTTP/2
  */
 #include "wire.h"
 
@@ -41,7 +43,7 @@ struct going {
 };
 
 #define GO_UNIT(thing) go_http_##thing
-#include "../heard.h"
+#include "../sent.h"
 
 /* Whose HTTP/2 it is. */
 static __always_inline __u32 whose(struct go_regs *ctx)
@@ -245,15 +247,16 @@ int go_http2_serve(struct go_regs *ctx)
     g->version_2 = 1;
     g->record.major = 2;
     g->writer = go_word(GO_ARG1(ctx), f->writer_state[package]);
-    struct heard_key stream = heard_key(go_word(g->writer, f->state_stream[package]), 0);
-
-    heard_serve(&stream, &g->record.call, who);
     struct sock *sk = go_sock(go_interface(GO_ARG0(ctx), f->server_conn[package]), &f->net);
 
     if (sk) {
         conn_take(sk, who, RECEIVED);
         go_connected(&g->record.call, sk);
     }
+    __u64 stream = go_word(g->writer, f->state_stream[package]);
+    struct heard_key heard = heard_key(stream, 0);
+
+    heard_serve(&heard, go_half(stream, f->server_stream[package]), &g->record.call, who);
     return 0;
 }
 
@@ -393,7 +396,20 @@ int go_http2_ask(struct go_regs *ctx)
     if (sk) {
         conn_take(sk, who, SENT);
         go_connected(&g->record.call, sk);
+        sent_keep(GO_ARG1(ctx), &g->record.call);
     }
+    return 0;
+}
+
+/* http2 (*clientStream).encodeAndWriteHeaders(req) begins, on a goroutine of the stream: it has its number. */
+SEC("uprobe")
+int go_http2_leaves(struct go_regs *ctx)
+{
+    const struct go_http_facts *f;
+
+    if (!admitted() || !(f = facts_of(ctx)))
+        return 0;
+    sent_leaves(GO_ARG1(ctx), go_half(GO_ARG0(ctx), f->client_stream[whose(ctx)]));
     return 0;
 }
 

@@ -71,6 +71,12 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Field::new(&["net/http.http2MetaHeadersFrame"], &["Fields"]),
         Field::new(&["golang.org/x/net/http2.MetaHeadersFrame"], &["Fields"]),
         Field::new(&["net/http/internal/http2.MetaHeadersFrame"], &["Fields"]),
+        Field::optional(&["net/http.http2stream"], &["id"]),
+        Field::optional(&["golang.org/x/net/http2.stream"], &["id"]),
+        Field::optional(&["net/http/internal/http2.stream"], &["id"]),
+        Field::new(&["net/http.http2clientStream"], &["ID"]),
+        Field::new(&["golang.org/x/net/http2.clientStream"], &["ID"]),
+        Field::new(&["net/http/internal/http2.clientStream"], &["ID"]),
     ],
     features: &[
         Feature {
@@ -189,6 +195,33 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 "net/http.Response",
                 "golang.org/x/net/http2.ClientConn",
             ],
+        },
+        Feature {
+            name: "outgoing traces of HTTP/2",
+            spots: &[Spot::called(
+                &["net/http.(*http2clientStream).encodeAndWriteHeaders"],
+                "go_http2_leaves",
+            )
+            .tagged(GO_HTTP_BUNDLED)],
+            needs: &["net/http.http2clientStream"],
+        },
+        Feature {
+            name: "outgoing traces of HTTP/2 of x/net",
+            spots: &[Spot::called(
+                &["golang.org/x/net/http2.(*clientStream).encodeAndWriteHeaders"],
+                "go_http2_leaves",
+            )
+            .tagged(GO_HTTP_XNET)],
+            needs: &["golang.org/x/net/http2.clientStream"],
+        },
+        Feature {
+            name: "outgoing traces of HTTP/2 since Go 1.27",
+            spots: &[Spot::called(
+                &["net/http/internal/http2.(*clientStream).encodeAndWriteHeaders"],
+                "go_http2_leaves",
+            )
+            .tagged(GO_HTTP_MOVED)],
+            needs: &["net/http/internal/http2.clientStream"],
         },
         Feature {
             name: "incoming traces of HTTP/2",

@@ -71,6 +71,8 @@ struct go_http_facts {
     __u16 state_stream[GO_HTTP_PACKAGES]; /* http2.responseWriterState */
     __u16 state_status[GO_HTTP_PACKAGES];
     __u16 state_written[GO_HTTP_PACKAGES];
-    __u16 client_conn[GO_HTTP_PACKAGES];  /* http2.ClientConn */
-    __u16 frame_fields[GO_HTTP_PACKAGES]; /* http2.MetaHeadersFrame */
+    __u16 client_conn[GO_HTTP_PACKAGES];   /* http2.ClientConn */
+    __u16 frame_fields[GO_HTTP_PACKAGES];  /* http2.MetaHeadersFrame */
+    __u16 server_stream[GO_HTTP_PACKAGES]; /* http2.stream: its number */
+    __u16 client_stream[GO_HTTP_PACKAGES]; /* http2.clientStream: the same */
 };
