@@ -17,6 +17,8 @@ const C: [(&str, &str); 5] = [
 ];
 const GO: [(&str, &str); 3] =
     [("web", "go/web.go"), ("stock", "shop/stock/stock.go"), ("truth-go", "truth/go/truth.go")];
+/// A Go program with modules of others, which are fetched once.
+const GO_MODULE: (&str, &str) = ("prices", "shop/prices");
 const JAVA: [(&str, &str); 1] = [("truth-java", "truth/Server.java")];
 const RUST: &str = "truth-tokio";
 const SCRIPTS: [&str; 16] = [
@@ -69,6 +71,16 @@ impl Apps {
             let mut go = Command::new("go");
             go.env("GO111MODULE", "off").env("CGO_ENABLED", "0").args(["build", "-o"]);
             run(go.arg(dir.join(name)).arg(sources.join(source)))?;
+        }
+        if find("go").is_some() {
+            let (name, folder) = GO_MODULE;
+            let mut go = Command::new("go");
+            go.env("GOTOOLCHAIN", "local").env("CGO_ENABLED", "0").args(["build", "-o"]);
+            let to = dir.canonicalize()?.join(name);
+            let built = run(go.arg(to).arg(".").current_dir(sources.join(folder)));
+            if let Err(error) = built {
+                eprintln!("left out, because its modules are not to be had: {name}: {error:#}");
+            }
         }
         for (classes, source) in JAVA {
             if find("javac").is_none() {

@@ -32,8 +32,7 @@ impl Red {
             return;
         }
         row.times.push(line.time);
-        // A server span without a status was never answered.
-        row.errors += usize::from(line.code == 0 || line.code >= 500);
+        row.errors += usize::from(failed(line));
     }
 
     /// How many spans were counted.
@@ -65,6 +64,16 @@ impl Red {
             );
         }
         table
+    }
+}
+
+/// Whether the server is to blame, by the semantic conventions of OpenTelemetry.
+fn failed(line: &Line) -> bool {
+    match line.label.as_str() {
+        // UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS
+        "GRPC" => matches!(line.code, 2 | 4 | 12..=15),
+        // Without a status it was never answered.
+        _ => line.code == 0 || line.code >= 500,
     }
 }
 
@@ -104,6 +113,12 @@ mod tests {
         let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["cart", "go", "100", "10.0", "1", "1", "50.00ms", "95.00ms", "99.00ms"]);
         assert_eq!(red.spans(), 101);
+    }
+
+    #[test]
+    fn a_call_of_grpc_that_is_answered_is_no_error() {
+        let rpc = |code| Line { label: "GRPC".into(), ..line(code, 1) };
+        assert_eq!([0, 5, 13].map(|code| failed(&rpc(code))), [false, false, true]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A small shop of unmodified services: nginx → Python → Node.js → Go. A runtime that is not installed is left
-//! out of the chain; without Go, a C program takes the last place.
+//! A small shop of unmodified services: nginx → Python → Node.js → Go → Go by HTTPS, which calls itself by gRPC. What
+//! is not installed is left out of the chain; without Go, a C program takes the last place.
 
 use std::fs;
 use std::path::Path;
@@ -41,11 +41,19 @@ const CHAIN: [(&str, &str, &str, Start); 3] = [
 impl Shop {
     /// Starts the services and waits until each listens.
     pub fn open(apps: &Apps, dir: &Path, limit: Duration) -> Result<Self> {
+        let mut services = Vec::new();
         let mut next = ports::free()?;
         let (program, made_of) = if apps.has("stock") { ("stock", "Go") } else { ("epoll", "C") };
-        let mut command = apps.program(program);
-        command.arg(next.to_string());
-        let mut services = vec![Service::start("stock", made_of, next, command, dir, limit)?];
+        let mut stock = apps.program(program);
+        stock.arg(next.to_string());
+        if made_of == "Go" && apps.has("prices") {
+            let (port, tax) = (ports::free()?, ports::free()?);
+            let mut command = apps.program("prices");
+            command.args([port, tax].map(|port| port.to_string()));
+            services.push(Service::start("prices", "Go", port, command, dir, limit)?);
+            stock.arg(port.to_string());
+        }
+        services.push(Service::start("stock", made_of, next, stock, dir, limit)?);
         for (name, _, made_of, start) in
             CHAIN.into_iter().rev().filter(|(_, needs, _, _)| find(needs).is_some())
         {

@@ -25,8 +25,7 @@ pub struct ProbeConfig {
     /// Most captures that are passed on at once, from 1 to 65536.
     #[config(default = 512, env = "BPF_BATCH_LENGTH")]
     pub batch_length: BatchLength,
-    /// Programs and libraries whose code is probed at once, at least 1. Those beyond it are observed from
-    /// outside only.
+    /// Programs and libraries whose code is probed at once. Those beyond it are observed from outside only; 0: all.
     #[config(default = 256, env = "BPF_MAX_FILES")]
     pub max_files: usize,
     /// A table of offsets in Go libraries that is used instead of vor's own, for versions that are newer than

@@ -92,7 +92,7 @@ impl Files {
             go_offsets,
             known: HashMap::new(),
             processes: HashMap::new(),
-            limit: config.max_files.max(1),
+            limit: config.max_files,
             last_number: 0,
             board: Arc::clone(board),
             counters: Counters {
@@ -110,7 +110,7 @@ impl Files {
 
     /// Looks at what a process has mapped, and attaches what stands in files that are new.
     pub(crate) fn observe(&mut self, process: ProcessKey, units: &mut Units) {
-        if self.offered.is_empty() {
+        if self.limit == 0 {
             return;
         }
         let wants = |part, path: &Path| {
@@ -121,6 +121,7 @@ impl Files {
         if pidfd(process).is_none() {
             return self.retire(process);
         }
+        let start = Instant::now();
         let before = self.processes.remove(&process);
         let held = before.as_ref().map(|old| old.files.as_slice()).unwrap_or_default();
         let mut files = Vec::new();
@@ -139,6 +140,7 @@ impl Files {
         }
         let pause = before.map_or(FIRST_PAUSE, |old| (old.pause * 2).min(LONGEST_PAUSE));
         let next_look = Instant::now() + pause;
+        tracing::debug!(pid = process.pid, files = files.len(), took = ?start.elapsed(), "code probed");
         self.processes.insert(process, Process { files, next_look, pause });
         self.measure();
     }
@@ -182,6 +184,7 @@ impl Files {
         if known.users > 1 || !known.attached.is_empty() {
             return true;
         }
+        known.plans.iter().for_each(|(unit, _)| units.bring(unit));
         let start = Instant::now();
         for (unit, plan) in &known.plans {
             match units.attach_code(unit, &itself(&mapped.file), plan, known.number) {

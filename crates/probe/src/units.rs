@@ -133,6 +133,11 @@ impl Units {
         self.watched.iter().find(|watched| is(watched))
     }
 
+    /// Loads a unit that is about to be needed. What it cannot is said.
+    pub(crate) fn bring(&mut self, unit: &'static Unit) {
+        self.need(unit);
+    }
+
     /// Attaches `unit` as `plan` says to the file at `path`. `None`: the unit cannot be loaded.
     pub(crate) fn attach_code(
         &mut self,

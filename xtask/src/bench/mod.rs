@@ -9,8 +9,10 @@ use clap::Subcommand;
 use crate::{exec, page, page::Table, repo::Repo};
 
 mod footprint;
+mod go;
 mod kube;
 mod kube_cache;
+mod large;
 mod network;
 mod overhead;
 mod truth;
@@ -21,6 +23,8 @@ pub(crate) enum Bench {
     Overhead(overhead::Overhead),
     /// Instructions per packet for network flows, counted on an emulated processor
     Network(network::Network),
+    /// Instructions per request of Go programs, and how long probes take to come into a large one
+    Go(go::Go),
     /// Start, memory and size, on this machine
     Footprint,
     /// A hundred agents on one `vor kube-cache`, restarted
@@ -36,6 +40,7 @@ pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
     match what {
         Bench::Overhead(wanted) => overhead::run(repo, wanted),
         Bench::Network(wanted) => network::run(repo, wanted),
+        Bench::Go(wanted) => go::run(repo, wanted),
         Bench::Footprint => footprint::run(repo),
         Bench::Kube => kube::run(repo),
         Bench::KubeCache => kube_cache::run(repo),

@@ -121,8 +121,8 @@ pub(crate) fn run(repo: &Repo, wanted: &Overhead) -> Result<bool> {
 /// Measures one door, writes its column, and says whether it stays below its ceilings.
 fn through(tools: &Tools<'_>, guest: &Guest<'_>, ceiling: &Ceiling, requests: u32) -> Result<bool> {
     let repo = tools.repo;
-    let floor = Measured::boot(tools, guest, ["floor", ceiling.door], requests)?;
-    let vor = Measured::boot(tools, guest, ["vor", ceiling.door], requests)?;
+    let floor = Measured::boot(tools, guest, ["floor", ceiling.door, "c"], requests)?;
+    let vor = Measured::boot(tools, guest, ["vor", ceiling.door, "c"], requests)?;
     let made = format!("{}, {}, {}", guest.release, repo.date()?, repo.commit()?);
 
     let (spans, asked) = vor.fact("spans")?.split_once(' ').context("reading spans")?;
@@ -183,28 +183,32 @@ impl Pair {
 
 /// What one boot said: `cost WHAT WHEN CLIENT SERVER [VOR]` and `fact NAME VALUE`.
 #[derive(Default)]
-struct Measured {
+pub(super) struct Measured {
     costs: BTreeMap<String, Vec<i64>>,
     facts: BTreeMap<String, String>,
 }
 
 impl Measured {
-    fn boot(
+    /// Runs `tests/vm/overhead/measure`, with the workload's own programs.
+    pub(super) fn boot(
         tools: &Tools<'_>,
         guest: &Guest<'_>,
-        [mode, door]: [&str; 2],
+        [mode, door, workload]: [&str; 3],
         requests: u32,
     ) -> Result<Self> {
-        let programs = [
-            tools.path("server"),
+        let mut programs = vec![
             tools.path("load"),
-            tools.build_floor(door)?,
-            tools.path("attach"),
             tools.repo.root.join("tests/vm/overhead/measure"),
             tools.repo.release("vor"),
         ];
-        let command = ["measure", mode, door, &requests.to_string()].map(str::to_owned);
-        let log = format!("overhead-{mode}-{door}");
+        if workload == "go" {
+            programs.push(tools.path("hello"));
+        } else {
+            let floor = tools.build_floor(door)?;
+            programs.extend([tools.path("server"), floor, tools.path("attach")]);
+        }
+        let command = ["measure", mode, door, &requests.to_string(), workload].map(str::to_owned);
+        let log = format!("overhead-{mode}-{door}-{workload}");
         let mut measured = Self::default();
         let code =
             guest.run(&log, BOOT_SECONDS, Clock::Instructions, &programs, &command, |line| {
@@ -231,11 +235,16 @@ impl Measured {
         }
     }
 
-    fn pair(&self, what: &str, when: &str) -> Result<Pair> {
+    /// What each process paid per request, in the order in which they were said.
+    pub(super) fn figures(&self, what: &str, when: &str) -> Result<&[i64]> {
         let cost = self.costs.get(&format!("{what} {when}"));
-        match cost.map(Vec::as_slice) {
-            Some(&[client, server, ..]) => Ok(Pair { client, server }),
-            _ => bail!("no cost of {what} {when}"),
+        cost.map(Vec::as_slice).with_context(|| format!("no cost of {what} {when}"))
+    }
+
+    fn pair(&self, what: &str, when: &str) -> Result<Pair> {
+        match self.figures(what, when)? {
+            &[client, server, ..] => Ok(Pair { client, server }),
+            figures => bail!("cost of {what} {when}: {figures:?}"),
         }
     }
 
@@ -246,11 +255,11 @@ impl Measured {
     }
 
     fn agent(&self, what: &str) -> Result<i64> {
-        let cost = self.costs.get(&format!("{what} with"));
-        cost.and_then(|cost| cost.get(2)).copied().with_context(|| format!("no agent in {what}"))
+        let cost = self.figures(what, "with")?;
+        cost.get(2).copied().with_context(|| format!("no agent in {what}"))
     }
 
-    fn fact(&self, name: &str) -> Result<&str> {
+    pub(super) fn fact(&self, name: &str) -> Result<&str> {
         self.facts.get(name).map(String::as_str).with_context(|| format!("no fact {name}"))
     }
 
@@ -266,7 +275,7 @@ impl Measured {
     }
 }
 
-fn kilo(figure: i64) -> String {
+pub(super) fn kilo(figure: i64) -> String {
     scaled(figure, 1000, "k")
 }
 
