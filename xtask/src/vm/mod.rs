@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     e2e,
-    exec::say,
+    exec::{self, say},
     golang::matrix as go,
     repo::Repo,
     results::Run,
@@ -27,6 +27,9 @@ use guest::{Clock, Guest};
 
 /// Software emulation of the whole smoke suite takes a few minutes; more is a hang.
 const SUITE_SECONDS: u32 = 600;
+
+/// What the kinds of interfaces and sockets that tests use are in. What a kernel does not have, a test says.
+const MODULES: &str = "tun sctp wireguard vxlan geneve ip_gre ipip 8021q bridge veth dummy";
 
 /// A command given by hand may take longer, but not for ever.
 const COMMAND_SECONDS: u32 = 3600;
@@ -55,6 +58,15 @@ enum Suite {
         #[arg(long)]
         kernel: Option<String>,
     },
+    /// Tests of crates/probe that need root, with the kinds of interfaces that a distribution's kernel has
+    Root {
+        /// Only this kernel of tests/vm/kernels.toml
+        #[arg(long)]
+        kernel: Option<String>,
+        /// A file of crates/probe/tests, without its ending; may be given several times
+        #[arg(long, required = true)]
+        test: Vec<String>,
+    },
 }
 
 /// One kernel of the matrix.
@@ -78,6 +90,9 @@ pub(crate) fn run(repo: &Repo, args: &VmArgs) -> Result<bool> {
         smoke(repo, kernel.as_deref(), &mut tally)?;
         return Ok(tally.close(Skips::Count));
     }
+    if let Some(Suite::Root { kernel, test }) = &args.suite {
+        return root(repo, kernel.as_deref(), test);
+    }
     let clock = if args.count { Clock::Instructions } else { Clock::Wall };
     let mut good = true;
     for kernel in matrix(repo, args.kernel.as_deref())? {
@@ -88,6 +103,45 @@ pub(crate) fn run(repo: &Repo, args: &VmArgs) -> Result<bool> {
         good &= code == 0;
     }
     Ok(good)
+}
+
+/// Runs each of `tests` on each kernel; true if all pass.
+fn root(repo: &Repo, only: Option<&str>, tests: &[String]) -> Result<bool> {
+    let programs = tests.iter().map(|test| built(repo, test)).collect::<Result<Vec<_>>>()?;
+    let mut good = true;
+    for kernel in matrix(repo, only)? {
+        let guest = Guest::new(repo, &kernel)?;
+        for (test, program) in tests.iter().zip(&programs) {
+            let folder = repo.root.join("crates/probe");
+            let script = format!(
+                "modprobe -qa {MODULES}; cd {} && {} --ignored root_ --test-threads=1",
+                folder.display(),
+                program.display(),
+            );
+            let command = ["sh", "-c", &script].map(str::to_owned);
+            let code = guest.run(test, COMMAND_SECONDS, Clock::Wall, &[], &command, |line| {
+                say(format_args!("{} {test}: {line}", kernel.name));
+            })?;
+            good &= code == 0;
+        }
+    }
+    Ok(good)
+}
+
+/// The program of a file of crates/probe/tests.
+fn built(repo: &Repo, test: &str) -> Result<PathBuf> {
+    /// What cargo says of each thing it has made.
+    #[derive(Deserialize)]
+    struct Made {
+        executable: Option<PathBuf>,
+    }
+    let mut cargo = repo.program("cargo");
+    cargo.args(["test", "--package", "vor-probe", "--no-run", "--message-format", "json"]);
+    let said = exec::text(cargo.args(["--test", test]))?;
+    let made = said.lines().filter_map(|line| serde_json::from_str::<Made>(line).ok());
+    made.filter_map(|made| made.executable)
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(test)))
+        .with_context(|| format!("cargo has built no test {test}"))
 }
 
 /// The kernels listed, or the one that was asked for.
