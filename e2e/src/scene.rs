@@ -193,17 +193,7 @@ impl<'a> Scene<'a> {
     /// Waits until vor's probes stand in the code of so many files.
     pub fn probed(&mut self, files: usize) -> Result<()> {
         let limit = self.limit();
-        let vor = self.vor()?;
-        let of_files = |s: &&Sample| {
-            s.name == "vor_stage_reading"
-                && s.label("stage") == "files"
-                && s.label("what") == "attached"
-        };
-        until(format!("probes in {files} files"), limit, || {
-            vor.runs()?;
-            let attached = vor.own_metrics()?.iter().filter(of_files).map(|s| s.value).sum::<f64>();
-            Ok(attached >= exact(files))
-        })
+        self.vor()?.probed(files, limit)
     }
 
     /// Ends vor before the scene ends, in order and with balanced counters; what came out is not counted.

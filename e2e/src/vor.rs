@@ -13,6 +13,7 @@ use crate::flows;
 use crate::held::{self, Held};
 use crate::printed::{self, Line};
 use crate::program::Program;
+use crate::scene::exact;
 use crate::scrape::{self, Sample};
 use crate::until::until;
 
@@ -114,6 +115,21 @@ impl Vor {
                 line.contains("observing") && line.split_whitespace().any(|word| word == token)
             };
             Ok(log.lines().any(of_pid))
+        })
+    }
+
+    /// Waits until its probes stand in the code of so many files.
+    pub fn probed(&mut self, files: usize, limit: Duration) -> Result<()> {
+        let of_files = |s: &&Sample| {
+            s.name == "vor_stage_reading"
+                && s.label("stage") == "files"
+                && s.label("what") == "attached"
+        };
+        until(format!("probes in {files} files"), limit, || {
+            self.runs()?;
+            let attached =
+                self.own_metrics()?.iter().filter(of_files).map(|s| s.value).sum::<f64>();
+            Ok(attached >= exact(files))
         })
     }
 

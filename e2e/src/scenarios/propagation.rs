@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::traces::{self, Cable, FAR};
 use crate::apps;
@@ -16,11 +17,14 @@ use crate::ports;
 use crate::printed::{self, Line};
 use crate::scenario::{Expected, Scenario, Skip};
 use crate::scene::{Scene, exact};
+use crate::scrape;
 use crate::shop;
 use crate::until::until;
 use crate::vor::{Settings, Vor};
 
 const CLIENTS: usize = 2;
+/// Calls on one connection.
+const CALLS: usize = 4;
 /// Commands; URL stands for an address.
 const CLIENTS_OF_ALL: &[&[&str]] = &[
     &["curl", "-sS", "http://URL"],
@@ -41,6 +45,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .needs(&["ip", "python3"]),
         Scenario::new("wire-tcp-nat", |scene| namespaces(scene, true))
             .needs(&["ip", "iptables", "python3"]),
+        Scenario::new("wire-tcp-tls", tls),
         Scenario::new("wire-clients", |scene| clients(scene, CLIENTS_OF_ALL))
             .needs(&["curl", "python3"])
             .smoke(),
@@ -111,7 +116,7 @@ fn until_counted(scene: &mut Scene<'_>, stage: &str, what: &str, count: usize) -
 
 /// Each server span of the second vor is below the call that the first one saw, in its trace.
 fn ensure_below(calls: &[Span], lines: &[Line]) -> Result<()> {
-    let calls = calls.iter().filter(|span| !span.server);
+    let calls = calls.iter().filter(|span| span.kind == SpanKind::Client);
     for call in calls {
         let path = call.attr("url.full");
         let line = lines.iter().find(|line| path.ends_with(&line.object)).context("no span")?;
@@ -140,6 +145,35 @@ fn two_agents(scene: &mut Scene<'_>, mode: &str) -> Result<Expected> {
     ensure!(strangers >= exact(CLIENTS), "{strangers} connections of others");
     other.stop(scene.world.patience)?;
     Ok(Expected::both(calls, calls))
+}
+
+/// A Go program calls another by HTTPS, again and again on one connection, each with a vor of its own.
+fn tls(scene: &mut Scene<'_>) -> Result<Expected> {
+    let apps = &scene.world.apps;
+    if !apps.has("stock") || !apps.has("prices") {
+        return Err(Skip("Go, or the modules of the program `prices`, are not there".into()).into());
+    }
+    let (entry, last) = (ports::free()?, ports::free()?);
+    let mut prices = apps.program("prices");
+    prices.args([last, ports::free()?].map(|port| port.to_string()));
+    let mut stock = apps.program("stock");
+    stock.args([entry, last].map(|port| port.to_string()));
+    let back = scene.serve(prices, last)?;
+    let front = scene.serve(stock, entry)?;
+    scene.observe(&Settings::port(entry).with(MODE, "tcp"), &[front.pid])?;
+    scene.probed(1)?;
+    let mut other = second(scene, "tcp", last, back.pid)?;
+    other.probed(1, scene.limit())?;
+    for item in 1..=CALLS {
+        scrape::get(entry, &format!("/stock/{item}"))?;
+    }
+    let spans = scene.spans(2 * CALLS)?;
+    // Of each call: its request, the call by gRPC that it leads to, and that call's other end.
+    let mut lines = printed_by(scene, &mut other, 3 * CALLS)?;
+    lines.retain(|line| line.label == "HTTP");
+    ensure_below(&spans, &lines)?;
+    other.stop(scene.world.patience)?;
+    Ok(Expected::both(CALLS, CALLS).losing(&["assemble/unclaimed"]))
 }
 
 /// The server of `mixed.py`, and its ports: in clear text, and with TLS.

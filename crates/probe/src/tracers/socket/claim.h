@@ -64,10 +64,12 @@ static __always_inline void place_record(struct socket_conn *c)
             break;
         at += TLS_HEADER + (header[3] << 8 | header[4]);
         key.at = c->pair.at + at;
-        if (place_below(c, &key) && c->certain)
+        if (place_below(c, &key))
             return;
     }
-    trace_begin(&c->record.place);
+    /* An option does not say who knows what. */
+    if (c->record.place.method != PARENT_TCP_OPTION)
+        trace_begin(&c->record.place);
 }
 
 /*

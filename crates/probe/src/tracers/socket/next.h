@@ -35,7 +35,7 @@ static __always_inline bool place_below(struct socket_conn *c, const struct pair
             return false;
         method = PARENT_TCP_OPTION;
     }
-    c->certain = place->certain || method == PARENT_TCP_OPTION;
+    c->certain = place->certain;
     trace_descend(place);
     place->method = method;
     return true;
