@@ -18,6 +18,7 @@ import re
 import select
 import socket
 import ssl
+import struct
 import sys
 import tempfile
 import termios
@@ -48,7 +49,9 @@ def serve(conn):
     with conn:
         whole = taken(conn)
         rest = hashlib.sha256(LINE.sub(b"", whole)).hexdigest().encode()
-        body = b" ".join([rest, *LINE.findall(whole)])
+        # struct tcp_info: tcpi_data_segs_in
+        [segments] = struct.unpack_from("I", conn.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)
+        body = b" ".join([rest, b"%d" % segments, *LINE.findall(whole)])
         conn.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
 
@@ -248,9 +251,11 @@ def talk(kind, path, kinds, port, tls):
         if kind != "tls":
             conn.shutdown(socket.SHUT_WR)
         answer = conn.recv(1 << 16) if kind == "tls" else heard(conn)
-    rest, *lines = answer.rsplit(b"\r\n\r\n", 1)[1].split()
+    rest, segments, *lines = answer.rsplit(b"\r\n\r\n", 1)[1].split()
     if rest != hashlib.sha256(sent).hexdigest().encode():
         sys.exit(f"{kind}: other bytes arrived than were sent")
+    if kind == "whole" and int(segments) != 1:
+        sys.exit(f"a request arrives in {int(segments)} segments, where many a server takes each for one")
     for at, line in enumerate(lines):
         name = b"/keep" + path + b"/%d" % at if kind == "keep" else path
         sys.stdout.write(f"{name.decode()} {line.decode()}\n")

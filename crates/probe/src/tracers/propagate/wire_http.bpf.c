@@ -242,15 +242,20 @@ static __always_inline void line_of(__u8 *to, const struct trace_context *place)
     to[69] = '\n';
 }
 
-/* Puts a line before `at` of the message. Returns how long it is; negative: the message must not leave. */
+/*
+ * Puts a line before `at` of the message. Returns how long it is; negative: the message must not leave.
+ * The kernel sends each piece of a message as a segment of its own, and many a server takes what it reads first for a
+ * whole request: so all of it, up to HEAD_MAX, becomes one piece.
+ */
 static __always_inline int put_line(struct sk_msg_md *msg, __u32 at, const struct trace_context *place)
 {
+    __u32 len = msg->size;
     __u8 *line;
 
     if (bpf_msg_push_data(msg, at, LINE_LEN, 0))
         return 0;
-    if (!bpf_msg_pull_data(msg, at, at + LINE_LEN, 0)) {
-        line = (__u8 *)msg->data;
+    if (!bpf_msg_pull_data(msg, 0, (len < HEAD_MAX ? len : HEAD_MAX) + LINE_LEN, 0)) {
+        line = (__u8 *)msg->data + at;
         if (line + LINE_LEN <= (__u8 *)msg->data_end) {
             line_of(line, place);
             return LINE_LEN;
