@@ -255,8 +255,10 @@ static __always_inline int put_line(struct sk_msg_md *msg, __u32 at, const struc
     if (bpf_msg_push_data(msg, at, LINE_LEN, 0))
         return 0;
     if (!bpf_msg_pull_data(msg, 0, (len < HEAD_MAX ? len : HEAD_MAX) + LINE_LEN, 0)) {
-        line = (__u8 *)msg->data + at;
-        if (line + LINE_LEN <= (__u8 *)msg->data_end) {
+        line = (__u8 *)msg->data;
+        /* The verifier of 6.1 forgets the bound of `at` over the calls above; the compiler would not check it again. */
+        barrier_var(at);
+        if (at < HEAD_MAX && (line += at) + LINE_LEN <= (__u8 *)msg->data_end) {
             line_of(line, place);
             return LINE_LEN;
         }
