@@ -32,6 +32,8 @@ const ROUTES: u32 = 22;
 enum Case {
     /// `net/http`: in the clear, with TLS, and HTTP/2.
     Http(&'static str),
+    /// `golang.org/x/net/http2`: with TLS and in the clear.
+    Xnet(&'static str),
     /// gRPC: one message each way, or many.
     Grpc(&'static str),
     /// `database/sql` with `lib/pq` against PostgreSQL.
@@ -44,10 +46,12 @@ enum Case {
     Wrong,
 }
 
-const CASES: [(&str, Case); 10] = [
+const CASES: [(&str, Case); 12] = [
     ("http", Case::Http("plain")),
     ("https", Case::Http("tls1")),
     ("http2", Case::Http("tls2")),
+    ("xnet-tls", Case::Xnet("tls")),
+    ("xnet-h2c", Case::Xnet("h2c")),
     ("grpc-unary", Case::Grpc("unary")),
     ("grpc-stream", Case::Grpc("stream")),
     ("sql", Case::Sql),
@@ -102,6 +106,7 @@ impl Cell {
     fn program(&self) -> PathBuf {
         let name = match self.case {
             Case::Http(_) | Case::Wrong => "web",
+            Case::Xnet(_) => "xnet",
             Case::Grpc(_) => "grpc",
             Case::Sql => "sql",
             Case::Redis => "redis",
@@ -122,11 +127,11 @@ impl Cell {
         match self.case {
             Case::Wrong => wrong::run(self, scene),
             Case::Kafka(library) => self.kafka(scene, library),
-            Case::Http(way) => {
+            Case::Http(way) | Case::Xnet(way) => {
                 let server = scene.serve(self.command(&["serve", &text, way]), port)?;
                 let client = scene.start(self.command(&["call", &text, way, &calls]))?;
                 self.ask(scene, client, &[server])?;
-                self.http(&scene.spans(3 * CALLS)?, way)?;
+                self.http(&scene.spans(3 * CALLS)?)?;
                 Ok(Expected::both(CALLS, CALLS).losing(&SHARED))
             }
             Case::Grpc(kind) => {
@@ -193,31 +198,38 @@ impl Cell {
         Ok(Expected::client(count).losing(&["assemble/unclaimed"]))
     }
 
-    fn http(&self, spans: &[Span], way: &str) -> Result<()> {
+    fn http(&self, spans: &[Span]) -> Result<()> {
         let (servers, clients) = sides(spans);
+        let version = match self.case {
+            Case::Http("tls2") | Case::Xnet(_) => "2",
+            _ => "1.1",
+        };
         for side in [&servers, &clients] {
             ensure!(side.len() == CALLS, "{} spans of one side", side.len());
             let missing =
                 side.iter().filter(|span| span.attr("http.response.status_code") == "404");
             ensure!(missing.count() == 1, "not one 404");
-            let version = if way == "tls2" { "2" } else { "1.1" };
             for span in side {
                 expect(span, "http.request.method", "GET")?;
                 expect(span, "network.protocol.version", version)?;
             }
         }
-        match way {
+        match self.case {
             // Its client's span is nearer than what its head says.
-            "plain" => {
+            Case::Http("plain") => {
                 let heard = servers.iter().filter(|span| span.trace == SAID.0).count();
                 ensure!(heard == 1, "{heard} in the trace that was said");
             }
-            "tls2" => said(&servers)?,
             // The head of HTTP/1 in TLS is not read.
-            _ => {}
+            Case::Http("tls1") => {}
+            _ => said(&servers)?,
         }
-        below(&servers, &clients, way == "tls2")?;
-        let route = if self.minor >= ROUTES { "/item/{id}" } else { "" };
+        below(&servers, &clients, version == "2")?;
+        let route = match self.case {
+            _ if self.minor < ROUTES => "",
+            Case::Xnet(_) => "/item/",
+            _ => "/item/{id}",
+        };
         for span in servers.iter().filter(|span| span.attr("http.response.status_code") == "200") {
             ensure!(span.attr("url.path").starts_with("/item/"), "{:?}", span.attrs);
             expect(span, "http.route", route)?;

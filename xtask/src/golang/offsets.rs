@@ -3,7 +3,7 @@
 //!
 //! Small programs are built by real toolchains with real versions of modules, their DWARF is read, and what is in
 //! `structs.txt` becomes `offsets.txt`. What was read of a program is kept in target/go/layouts; programs of the
-//! matrix that are there are read, too.
+//! matrix that are there are read, too. Of versions that were not read the table keeps what it has.
 
 use std::{
     fs,
@@ -13,9 +13,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use vor_exe::go::{self, Layouts, Version};
+use vor_exe::go::{self, Layouts};
 
-use super::{RELEASES, Toolchain, folder, matrix, rows, versions};
+use super::{DEBIAN, RELEASES, Toolchain, folder, matrix, rows, versions};
 use crate::{
     exec::{self, say},
     repo::Repo,
@@ -36,7 +36,7 @@ const TABLE: &str = "crates/exe/src/go/offsets.txt";
 
 #[derive(Args)]
 pub(crate) struct OffsetsArgs {
-    /// Measures only what contains one of these, such as grpc@v1.6 or std@; the table has all that is there
+    /// Measures only what contains one of these, such as grpc@v1.6 or std@; the table has all that was measured
     #[arg(long)]
     only: Vec<String>,
 }
@@ -54,29 +54,36 @@ pub(super) struct Measured {
 pub(crate) fn run(repo: &Repo, args: &OffsetsArgs) -> Result<bool> {
     let kept = folder(repo).join("layouts");
     fs::create_dir_all(&kept)?;
-    let mut toolchains = vec![Toolchain::debian()?];
-    for version in RELEASES {
-        toolchains.push(Toolchain::release(repo, version)?);
+    let wanted = |name: &str| {
+        args.only.is_empty() || args.only.iter().any(|only| name.contains(only.as_str()))
+    };
+    if wanted(&name(None, DEBIAN.0)) {
+        measure(&Toolchain::debian()?, &kept, &Subject { module: None, program: STANDARD })?;
     }
-    // Modules are measured by the newest but one: old versions of some do not build with the newest.
-    let [.., builder, _] = toolchains.as_slice() else { return Ok(false) };
-    for go in &toolchains {
-        measure(go, &kept, &Subject { module: None, program: STANDARD }, &args.only)?;
+    for version in RELEASES.iter().filter(|version| wanted(&name(None, version))) {
+        let go = Toolchain::release(repo, version)?;
+        measure(&go, &kept, &Subject { module: None, program: STANDARD })?;
     }
+    // Modules are measured by the newest but one: with the newest, old versions of some do not build, and new ones
+    // of x/net leave HTTP/2 to net/http.
+    let [.., builder, _] = RELEASES else { return Ok(false) };
+    let builder = Toolchain::release(repo, builder)?;
     for (module, floor, program) in MODULES {
-        let floor: Version = floor.parse()?;
-        for version in versions(builder, &kept, module, floor)? {
+        let versions = versions(&builder, &kept, module, floor.parse()?)?;
+        for version in versions.into_iter().filter(|version| wanted(&name(Some(module), version))) {
             let subject = Subject { module: Some((module, version)), program };
             // A version that does not build today is left out; its neighbours speak for it.
-            if let Err(error) = measure(builder, &kept, &subject, &args.only) {
+            if let Err(error) = measure(&builder, &kept, &subject) {
                 say(format!("left out: {error:#}"));
             }
         }
     }
-    let mut all = read(&kept)?;
+    let table = fs::read_to_string(repo.root.join(TABLE))?;
+    let mut all = rows::known(&table)?;
     for program in matrix::unstripped(repo) {
         all.push(layouts(&program, None)?);
     }
+    all.extend(read(&kept)?);
     let list = fs::read_to_string(repo.root.join(WANTED))?;
     fs::write(repo.root.join(TABLE), rows::table(&list, &all)?)?;
     say(format!("{TABLE}: made of {} programs", all.len()));
@@ -89,14 +96,21 @@ struct Subject {
     program: &'static str,
 }
 
-fn measure(go: &Toolchain, kept: &Path, subject: &Subject, only: &[String]) -> Result<()> {
+/// What a version of a module, or of the standard library, is called here.
+fn name(module: Option<&str>, version: &str) -> String {
+    match module {
+        Some(module) => format!("{}@{version}", module.replace('/', "_")),
+        None => format!("std@{version}"),
+    }
+}
+
+fn measure(go: &Toolchain, kept: &Path, subject: &Subject) -> Result<()> {
     let name = match &subject.module {
-        Some((module, version)) => format!("{}@{version}", module.replace('/', "_")),
-        None => format!("std@{}", go.version),
+        Some((module, version)) => name(Some(module), version),
+        None => name(None, &go.version),
     };
     let file = kept.join(format!("{name}.json"));
-    let wanted = only.is_empty() || only.iter().any(|only| name.contains(only.as_str()));
-    if file.is_file() || !wanted {
+    if file.is_file() {
         return Ok(());
     }
     say(format!("measuring {name}"));
