@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Programs in control groups as every runtime lays them out, with and without a cluster that knows them.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,11 +16,16 @@ use crate::cgroup::Cgroup;
 use crate::ports;
 use crate::scenario::{Expected, Scenario};
 use crate::scene::{Scene, only};
+use crate::until::until;
 use crate::vor::Settings;
 use crate::web::Talk;
 
 pub(super) fn list() -> Vec<Scenario> {
-    vec![Scenario::new("container-id", container_id), Scenario::new("container-layouts", layouts)]
+    vec![
+        Scenario::new("container-id", container_id),
+        Scenario::new("container-layouts", layouts),
+        Scenario::new("container-podman", live).needs(&["podman", "runc", "python3"]),
+    ]
 }
 
 /// How runtimes call the group of container `{id}`: below Kubernetes with both drivers of control groups, alone, nested,
@@ -92,5 +101,81 @@ fn container_id(scene: &mut Scene<'_>) -> Result<Expected> {
     let span = only(&scene.spans(1)?)?;
     let told = span.resource.get("container.id");
     ensure!(told == Some(&id), "the container is {told:?}");
+    Ok(Expected::server(1))
+}
+
+/// podman with storage of its own, and one container called `NAME`, which ends with it.
+struct Podman {
+    folder: PathBuf,
+}
+
+impl Podman {
+    const NAME: &str = "shop-cart-1";
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut podman = Command::new("podman");
+        podman.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]);
+        // crun refuses hosts with control groups of both versions.
+        podman.args(["--events-backend", "file", "--runtime", "runc"]);
+        podman.arg("--root").arg(self.folder.join("root")).arg("--runroot");
+        podman.arg(self.folder.join("run")).args(arguments);
+        podman
+    }
+
+    /// Python's own server, with the host's programs in a root of its own.
+    fn serve(&self, port: u16) -> Result<Command> {
+        let rootfs = self.folder.join("rootfs");
+        fs::create_dir_all(rootfs.join("usr"))?;
+        for name in ["bin", "lib", "lib64"] {
+            symlink(Path::new("usr").join(name), rootfs.join(name))?;
+        }
+        let mut run = self.command(&["run", "--name", Self::NAME, "--network", "host"]);
+        run.args(["--label", "com.docker.compose.project=shop"]);
+        run.args(["--label", "com.docker.compose.service=cart"]);
+        // What podman asks for by default may be more than its own limit.
+        run.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
+        run.args(["--volume", "/usr:/usr:ro", "--rootfs"]).arg(rootfs);
+        run.args(["python3", "-m", "http.server", &port.to_string()]);
+        Ok(run)
+    }
+
+    fn inspect(&self, what: &str) -> Result<String> {
+        let said = self.command(&["inspect", "--format", what, Self::NAME]).output()?;
+        ensure!(said.status.success(), "podman: {}", String::from_utf8_lossy(&said.stderr));
+        Ok(String::from_utf8(said.stdout)?.trim().to_owned())
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _ = self.command(&["rm", "--force", "--time", "0", Self::NAME]).output();
+    }
+}
+
+/// A container that runs: podman is asked for its names.
+fn live(scene: &mut Scene<'_>) -> Result<Expected> {
+    let podman = Podman { folder: scene.dir().join("podman") };
+    fs::create_dir_all(&podman.folder)?;
+    let socket = podman.folder.join("api.sock");
+    let mut service = podman.command(&["system", "service", "--time", "0"]);
+    service.arg(format!("unix://{}", socket.display()));
+    scene.start(service)?;
+    until("podman serves", scene.limit(), || Ok(socket.exists()))?;
+    let port = ports::free()?;
+    scene.serve(podman.serve(port)?, port)?;
+    let (pid, id) = (podman.inspect("{{.State.Pid}}")?.parse()?, podman.inspect("{{.Id}}")?);
+    let settings = Settings::port(port).with("VOR_CONTAINER_SOCKETS", socket.display());
+    scene.observe(&settings, &[pid])?;
+    ensure!(Talk::to(port)?.get("/usr/")?.status == 200, "it is answered");
+    let span = only(&scene.spans(1)?)?;
+    for (key, value) in [
+        ("container.id", &*id),
+        ("container.name", Podman::NAME),
+        ("service.name", "cart"),
+        ("service.namespace", "shop"),
+    ] {
+        let told = span.resource.get(key).map(String::as_str);
+        ensure!(told == Some(value), "{key} is {told:?}, expected {value}");
+    }
     Ok(Expected::server(1))
 }
