@@ -40,13 +40,13 @@ enum Case {
     Sql,
     /// go-redis against Redis.
     Redis,
-    /// kafka-go or sarama against Kafka.
+    /// kafka-go or sarama, by either name, against Kafka.
     Kafka(&'static str),
     /// `net/http` with tables of made-up offsets.
     Wrong,
 }
 
-const CASES: [(&str, Case); 12] = [
+const CASES: [(&str, Case); 13] = [
     ("http", Case::Http("plain")),
     ("https", Case::Http("tls1")),
     ("http2", Case::Http("tls2")),
@@ -58,6 +58,7 @@ const CASES: [(&str, Case); 12] = [
     ("redis", Case::Redis),
     ("kafka", Case::Kafka("kafka")),
     ("sarama", Case::Kafka("sarama")),
+    ("shopify", Case::Kafka("shopify")),
     ("http-wrong-offsets", Case::Wrong),
 ];
 
@@ -184,8 +185,7 @@ impl Cell {
         let sent = spans.iter().filter(|span| span.name == "send orders").count();
         ensure!(sent == CALLS, "{sent} of send");
         for span in &spans {
-            let client =
-                if library == "sarama" { "shop" } else { span.attr("messaging.client.id") };
+            let client = if library == "kafka" { span.attr("messaging.client.id") } else { "shop" };
             expect(span, "messaging.system", "kafka")?;
             expect(span, "messaging.destination.name", "orders")?;
             expect(span, "messaging.destination.partition.id", "0")?;

@@ -2,11 +2,7 @@
 //! `cargo xtask go-matrix`: real Go programs, built by toolchains of many versions, with debug information and
 //! stripped, observed by vor. `vor-e2e run --go-programs` has the cases.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, ffi::OsString, fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -21,17 +17,20 @@ use crate::{
 
 const SOURCES: &str = "e2e/apps/go/matrix";
 /// Programs that talk to Kafka.
-const BROKER: [&str; 2] = ["kafka", "sarama"];
+const BROKER: [&str; 3] = ["kafka", "sarama", "shopify"];
 /// A program, and for the oldest minor version of Go from which it holds the modules that it is built with.
 struct Source {
     name: &'static str,
+    /// The program whose source it shares, and a module's path there and here.
+    twin: Option<(&'static str, [&'static str; 2])>,
     pins: &'static [(&'static str, &'static [&'static str])],
 }
 
 const PROGRAMS: &[Source] = &[
-    Source { name: "web", pins: &[("1.21", &[])] },
+    Source { name: "web", twin: None, pins: &[("1.21", &[])] },
     Source {
         name: "xnet",
+        twin: None,
         pins: &[
             ("1.21", &["golang.org/x/net@v0.25.0"]),
             ("1.22", &["golang.org/x/net@v0.35.0"]),
@@ -43,6 +42,7 @@ const PROGRAMS: &[Source] = &[
     },
     Source {
         name: "grpc",
+        twin: None,
         pins: &[
             ("1.21", &["google.golang.org/grpc@v1.64.1"]),
             ("1.22", &["google.golang.org/grpc@v1.70.0"]),
@@ -52,9 +52,10 @@ const PROGRAMS: &[Source] = &[
             ("1.26", &["google.golang.org/grpc@v1.85.0"]),
         ],
     },
-    Source { name: "sql", pins: &[("1.21", &["github.com/lib/pq@v1.10.9"])] },
+    Source { name: "sql", twin: None, pins: &[("1.21", &["github.com/lib/pq@v1.10.9"])] },
     Source {
         name: "redis",
+        twin: None,
         pins: &[
             ("1.21", &["github.com/redis/go-redis/v9@v9.7.3"]),
             ("1.23", &["github.com/redis/go-redis/v9@v9.14.1"]),
@@ -64,6 +65,7 @@ const PROGRAMS: &[Source] = &[
     },
     Source {
         name: "kafka",
+        twin: None,
         pins: &[
             ("1.21", &["github.com/segmentio/kafka-go@v0.4.47"]),
             ("1.23", &["github.com/segmentio/kafka-go@v0.4.51"]),
@@ -71,12 +73,23 @@ const PROGRAMS: &[Source] = &[
     },
     Source {
         name: "sarama",
+        twin: None,
         pins: &[
             ("1.21", &["github.com/IBM/sarama@v1.43.3"]),
             ("1.23", &["github.com/IBM/sarama@v1.45.2"]),
             ("1.24", &["github.com/IBM/sarama@v1.46.3"]),
             ("1.25", &["github.com/IBM/sarama@v1.50.0"]),
             ("1.26", &["github.com/IBM/sarama@v1.61.1"]),
+        ],
+    },
+    // What IBM's was called before.
+    Source {
+        name: "shopify",
+        twin: Some(("sarama", ["github.com/IBM/sarama", "github.com/Shopify/sarama"])),
+        pins: &[
+            ("1.21", &["github.com/Shopify/sarama@v1.33.0"]),
+            ("1.24", &["github.com/Shopify/sarama@v1.37.2"]),
+            ("1.26", &["github.com/Shopify/sarama@v1.38.1"]),
         ],
     },
 ];
@@ -244,9 +257,9 @@ fn needs(program: &str, case: &str) -> bool {
 
 fn build(repo: &Repo, go: &Toolchain, minor: &str, source: &Source) -> Result<()> {
     let into = place(repo).join(minor);
-    let folder = repo.root.join(SOURCES).join(source.name);
-    let modules = pins(source, minor);
-    let stamp = stamp(go, &folder, modules)?;
+    let (files, modules) = (files(repo, source)?, pins(source, minor));
+    let texts = files.values().map(String::as_str);
+    let stamp = format!("{}\n{}\n{}", go.version, modules.join("\n"), texts.collect::<String>());
     let (program, stamped) = (into.join(source.name), into.join(format!("{}.stamp", source.name)));
     if fs::read_to_string(&stamped).is_ok_and(|known| known == stamp) {
         return Ok(());
@@ -254,8 +267,8 @@ fn build(repo: &Repo, go: &Toolchain, minor: &str, source: &Source) -> Result<()
     say(format!("building {} with Go {minor}", source.name));
     fs::create_dir_all(&into)?;
     let dir = tempfile::tempdir()?;
-    for file in files(&folder)? {
-        fs::copy(&file, dir.path().join(file.file_name().unwrap_or_default()))?;
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text)?;
     }
     let module = format!("module example.org/{}\n\ngo {minor}\n", source.name);
     fs::write(dir.path().join("go.mod"), module)?;
@@ -278,18 +291,19 @@ fn pins(source: &Source, minor: &str) -> &'static [&'static str] {
     holds.map_or(&[], |(_, modules)| modules)
 }
 
-/// What a program is made of.
-fn stamp(go: &Toolchain, folder: &Path, modules: &[&str]) -> Result<String> {
-    let mut stamp = format!("{}\n{}\n", go.version, modules.join("\n"));
-    for file in files(folder)? {
-        stamp += &fs::read_to_string(&file)?;
+/// What a program is made of, by the names of files.
+fn files(repo: &Repo, source: &Source) -> Result<BTreeMap<OsString, String>> {
+    let (folder, [there, here]) = source.twin.unwrap_or((source.name, ["", ""]));
+    let folder = repo.root.join(SOURCES).join(folder);
+    let read = fs::read_dir(&folder).with_context(|| format!("opening {}", folder.display()))?;
+    let mut files = BTreeMap::new();
+    for entry in read {
+        let entry = entry?;
+        let text = fs::read_to_string(entry.path())?;
+        let text = if there.is_empty() { text } else { text.replace(there, here) };
+        files.insert(entry.file_name(), text);
     }
-    Ok(stamp)
-}
-
-fn files(folder: &Path) -> Result<BTreeSet<PathBuf>> {
-    let read = fs::read_dir(folder).with_context(|| format!("opening {}", folder.display()))?;
-    Ok(read.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?)
+    Ok(files)
 }
 
 /// `1.24` of `1.24.11`.

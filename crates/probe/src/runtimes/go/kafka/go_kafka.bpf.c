@@ -183,7 +183,7 @@ int go_kafka_idle(struct go_regs *ctx)
     return 0;
 }
 
-/* sarama (*Broker).sendInternal(request, promise) begins. */
+/* sarama (*Broker).sendInternal(request, promise) begins; in old versions, sendWithPromise. */
 SEC("uprobe")
 int go_kafka_send(struct go_regs *ctx)
 {
@@ -234,7 +234,7 @@ int go_kafka_write(struct go_regs *ctx)
     return 0;
 }
 
-/* sarama (*Broker).sendInternal returns an error, after which nobody waits. */
+/* The same returns an error, after which nobody waits. */
 SEC("uprobe")
 int go_kafka_sent(struct go_regs *ctx)
 {

@@ -9,6 +9,11 @@ const READER_CONN: &str = "github.com/segmentio/kafka-go.Conn";
 const WRITER_CONN: &str = "github.com/segmentio/kafka-go/protocol.Conn";
 const IBM: &str = "github.com/IBM/sarama.Broker";
 const SHOPIFY: &str = "github.com/Shopify/sarama.Broker";
+/// Of versions that have both, the second calls the first.
+const SHOPIFY_SEND: &[&str] = &[
+    "github.com/Shopify/sarama.(*Broker).sendInternal",
+    "github.com/Shopify/sarama.(*Broker).sendWithPromise",
+];
 
 /// The library.
 pub(in crate::runtimes::go) static LIBRARY: Library = Library {
@@ -74,14 +79,8 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Feature {
             name: "sarama of Shopify",
             spots: &[
-                Spot::called(
-                    &["github.com/Shopify/sarama.(*Broker).sendInternal"],
-                    "go_kafka_send",
-                ),
-                Spot::returns(
-                    &["github.com/Shopify/sarama.(*Broker).sendInternal"],
-                    "go_kafka_sent",
-                ),
+                Spot::called(SHOPIFY_SEND, "go_kafka_send"),
+                Spot::returns(SHOPIFY_SEND, "go_kafka_sent"),
                 Spot::called(&["github.com/Shopify/sarama.(*Broker).write"], "go_kafka_write")
                     .tagged(GO_SARAMA_SHOPIFY),
                 Spot::called(
