@@ -22,6 +22,8 @@ use crate::until::until;
 
 /// Calls that each client makes; the last one fails.
 const CALLS: usize = 5;
+/// Calls of a client that is asked for sizes.
+const BODIES: usize = 3;
 /// What the first call of each client says of its trace: the trace and the parent.
 const SAID: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
 /// From which minor version on a request of `net/http` knows its route.
@@ -32,6 +34,8 @@ const ROUTES: u32 = 22;
 enum Case {
     /// `net/http`: in the clear, with TLS, and HTTP/2.
     Http(&'static str),
+    /// The same, with bodies whose sizes are said or not.
+    Sizes(&'static str),
     /// `golang.org/x/net/http2`: with TLS and in the clear.
     Xnet(&'static str),
     /// gRPC: one message each way, or many.
@@ -46,10 +50,12 @@ enum Case {
     Wrong,
 }
 
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 15] = [
     ("http", Case::Http("plain")),
     ("https", Case::Http("tls1")),
     ("http2", Case::Http("tls2")),
+    ("http-sizes", Case::Sizes("plain")),
+    ("http2-sizes", Case::Sizes("tls2")),
     ("xnet-tls", Case::Xnet("tls")),
     ("xnet-h2c", Case::Xnet("h2c")),
     ("grpc-unary", Case::Grpc("unary")),
@@ -106,7 +112,7 @@ pub fn cells(dir: &Path) -> Result<Vec<Scenario>> {
 impl Cell {
     fn program(&self) -> PathBuf {
         let name = match self.case {
-            Case::Http(_) | Case::Wrong => "web",
+            Case::Http(_) | Case::Sizes(_) | Case::Wrong => "web",
             Case::Xnet(_) => "xnet",
             Case::Grpc(_) => "grpc",
             Case::Sql => "sql",
@@ -134,6 +140,13 @@ impl Cell {
                 self.ask(scene, client, &[server])?;
                 self.http(&scene.spans(3 * CALLS)?)?;
                 Ok(Expected::both(CALLS, CALLS).losing(&SHARED))
+            }
+            Case::Sizes(way) => {
+                let server = scene.serve(self.command(&["serve", &text, way]), port)?;
+                let client = scene.start(self.command(&["call", &text, way, "sizes"]))?;
+                self.ask(scene, client, &[server])?;
+                sizes(&calls_of(scene, 2 * BODIES)?, way)?;
+                Ok(Expected::both(BODIES, BODIES).losing(&SHARED))
             }
             Case::Grpc(kind) => {
                 let server = scene.serve(self.command(&["serve", &text]), port)?;
@@ -238,6 +251,28 @@ impl Cell {
     }
 }
 
+/// The sizes of bodies are told as far as head or structs say them, and no others.
+fn sizes(spans: &[Span], way: &str) -> Result<()> {
+    let (servers, clients) = sides(spans);
+    // A stream of HTTP/2 counts what has come.
+    let counted = if way == "tls2" { "7" } else { "" };
+    for (side, unsaid) in [(servers, [counted, "8"]), (clients, ["", ""])] {
+        for (path, [request, response]) in
+            [("/echo/said", ["5", "6"]), ("/echo/unsaid", unsaid), ("/echo/head", ["0", "0"])]
+        {
+            let of = |span: &&&Span| {
+                [span.attr("url.path"), span.attr("url.full")].iter().any(|at| at.ends_with(path))
+            };
+            let [span] = side.iter().filter(of).collect::<Vec<_>>()[..] else {
+                bail!("not one span of {path}");
+            };
+            expect(span, "http.request.body.size", request)?;
+            expect(span, "http.response.body.size", response)?;
+        }
+    }
+    Ok(())
+}
+
 /// Each call of a server is below one of a client; but where `heads` are read, not the one whose head says otherwise.
 fn below(servers: &[&Span], clients: &[&Span], heads: bool) -> Result<()> {
     for server in servers.iter().filter(|span| !heads || span.trace != SAID.0) {
@@ -255,6 +290,16 @@ fn said(servers: &[&Span]) -> Result<()> {
     let parents: Vec<_> = heard.map(|span| span.parent.as_str()).collect();
     ensure!(parents == [parent], "in the trace that was said, parents are {parents:?}");
     Ok(())
+}
+
+/// All spans once so many of them are calls.
+fn calls_of(scene: &Scene<'_>, count: usize) -> Result<Vec<Span>> {
+    let mut spans = Vec::new();
+    until(format!("{count} spans of calls"), scene.limit(), || {
+        spans.clone_from(&scene.collector.arrived().spans);
+        Ok(spans.iter().filter(|span| span.kind != SpanKind::Internal).count() >= count)
+    })?;
+    Ok(spans)
 }
 
 fn sides(spans: &[Span]) -> (Vec<&Span>, Vec<&Span>) {

@@ -32,12 +32,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
     }
     plausible(&record)?;
     let origin = origin(&record.call)?;
-    let size = |size: i64| u64::try_from(size).ok();
     let left = u32::from(record.call.ending) == GO_LEFT;
     let outcome = match record.status {
         0 => Outcome::Closed,
         _ if left => Outcome::Closed,
-        status => Outcome::Answered(status, size(record.response_size)),
+        status => Outcome::Answered(status, response_size(&record)),
     };
     let mut operation = request(&record, origin.side).operation(origin.side, outcome);
     if origin.side == Side::Server && record.call.handled_ns != 0 {
@@ -69,6 +68,16 @@ fn plausible(record: &GoHttpRecord) -> Result<(), DecodeError> {
         Some((field, _)) => Err(DecodeError::Text { field }),
         None => Ok(()),
     }
+}
+
+/// How long the body of the answer is: a handler may have written one, and a head may tell of one, where none is sent
+/// (RFC 9110, section 6.4.1).
+fn response_size(record: &GoHttpRecord) -> Option<u64> {
+    let bare = text(&record.method, record.method_len) == b"HEAD";
+    if bare || [204, 304].contains(&record.status) {
+        return Some(0);
+    }
+    u64::try_from(record.response_size).ok()
 }
 
 fn request(record: &GoHttpRecord, side: Side) -> Request {
@@ -131,6 +140,7 @@ fn escaped(path: &[u8], already: bool) -> String {
 #[cfg(test)]
 mod tests {
     use vor_model::Status;
+    use vor_model::semconv::{HTTP_REQUEST_BODY_SIZE, HTTP_RESPONSE_BODY_SIZE};
     use zerocopy::{FromZeros, IntoBytes};
 
     use super::*;
@@ -182,6 +192,24 @@ mod tests {
             record.target_len = 4;
         }));
         assert_eq!(&*asked.headline.object, "/%C3%A9%20");
+    }
+
+    #[test]
+    fn sizes_are_those_of_bodies_that_are_sent_and_unknown_ones_are_not_told() {
+        let sizes = |change: fn(&mut GoHttpRecord)| {
+            let attrs = operation(&record(change)).attrs;
+            [HTTP_REQUEST_BODY_SIZE, HTTP_RESPONSE_BODY_SIZE].map(|key| attrs.get(&key).cloned())
+        };
+        let whole = |size: i64| Some(vor_model::Value::from(size));
+        let known: fn(&mut GoHttpRecord) = |r| (r.request_size, r.response_size) = (5, 6);
+        assert_eq!(sizes(known), [whole(5), whole(6)]);
+        assert_eq!(sizes(|r| (r.request_size, r.response_size) = (-1, -1)), [None, None]);
+        let head: fn(&mut GoHttpRecord) = |r| {
+            r.method[..4].copy_from_slice(b"HEAD");
+            (r.method_len, r.response_size) = (4, 6);
+        };
+        assert_eq!(sizes(head), [whole(0), whole(0)]);
+        assert_eq!(sizes(|r| (r.status, r.response_size) = (304, 6)), [whole(0), whole(0)]);
     }
 
     #[test]

@@ -24,6 +24,9 @@ enum kind {
     CLIENT,
 };
 
+/* http2.stream, state: its client has sent all that it will. */
+#define HALF_CLOSED_REMOTE 3
+
 /* Where a client's call began, and so where it ends. */
 enum place {
     TRANSPORT = 1,
@@ -274,8 +277,15 @@ int go_http2_done(struct go_regs *ctx)
     g = going(&key);
     if (!g || !g->active || !g->version_2)
         return 0;
-    g->record.status = go_word(g->writer, f->state_status[package]) ?: 200;
-    g->record.response_size = go_word(g->writer, f->state_written[package]);
+    struct go_http_record *r = &g->record;
+    __u64 stream = go_word(g->writer, f->state_stream[package]);
+
+    r->status = go_word(g->writer, f->state_status[package]) ?: 200;
+    r->response_size = go_word(g->writer, f->state_written[package]);
+    /* A length that the head did not tell is known once the body has ended. */
+    if (r->request_size == -1 && go_word(stream, f->stream_state[package]) == HALF_CLOSED_REMOTE &&
+        f->stream_body[package] != GO_NOWHERE)
+        r->request_size = go_word(stream, f->stream_body[package]);
     g->answered = 1;
     return 0;
 }
@@ -312,6 +322,9 @@ static __always_inline struct going *ask_begin(struct go_regs *ctx, struct admit
 
     go_place(&r->call, who);
     read_request(g, request, &f->request);
+    /* With a body, 0 means that nobody has said its length. */
+    if (!r->request_size && go_word(request, f->request_body))
+        r->request_size = -1;
     r->major = 1;
     r->minor = 1;
     /* "http" or "https". */

@@ -38,6 +38,7 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Field::new(HEADER_FIELD, &["Name"]),
         Field::new(HEADER_FIELD, &["Value"]),
         Field::optional(REQUEST, &["pat"]),
+        Field::new(REQUEST, &["Body"]),
         Field::new(URL, &["Scheme"]),
         Field::new(URL, &["Host"]),
         Field::new(URL, &["Path"]),
@@ -77,6 +78,12 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Field::new(&["net/http.http2clientStream"], &["ID"]),
         Field::new(&["golang.org/x/net/http2.clientStream"], &["ID"]),
         Field::new(&["net/http/internal/http2.clientStream"], &["ID"]),
+        Field::optional(&["net/http.http2stream"], &["state"]),
+        Field::optional(&["golang.org/x/net/http2.stream"], &["state"]),
+        Field::optional(&["net/http/internal/http2.stream"], &["state"]),
+        Field::optional(&["net/http.http2stream"], &["bodyBytes"]),
+        Field::optional(&["golang.org/x/net/http2.stream"], &["bodyBytes"]),
+        Field::optional(&["net/http/internal/http2.stream"], &["bodyBytes"]),
     ],
     features: &[
         Feature {

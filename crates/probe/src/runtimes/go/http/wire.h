@@ -54,7 +54,8 @@ struct go_http_facts {
     struct go_request_facts moved;   /* net/http/internal/http2.ServerRequest */
     struct go_field_facts field;
     __u16 request_route; /* net/http.Request: pat, since 1.22; a pattern begins with its text */
-    __u16 url_scheme;    /* net/url.URL */
+    __u16 request_body;
+    __u16 url_scheme; /* net/url.URL */
     __u16 url_host;
     __u16 url_path;
     __u16 url_raw_path;
@@ -75,4 +76,6 @@ struct go_http_facts {
     __u16 frame_fields[GO_HTTP_PACKAGES];  /* http2.MetaHeadersFrame */
     __u16 server_stream[GO_HTTP_PACKAGES]; /* http2.stream: its number */
     __u16 client_stream[GO_HTTP_PACKAGES]; /* http2.clientStream: the same */
+    __u16 stream_state[GO_HTTP_PACKAGES];  /* http2.stream */
+    __u16 stream_body[GO_HTTP_PACKAGES];
 };
