@@ -3,6 +3,7 @@
 //!
 //! `cargo xtask go-matrix` builds the programs. A cell is called `go/VERSION/FORM/CASE`.
 
+mod tls;
 mod wrong;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ enum Case {
     Sizes(&'static str),
     /// `golang.org/x/net/http2`: with TLS and in the clear.
     Xnet(&'static str),
+    /// HTTP/1.1 in TLS by this library, in the midst of others.
+    Tls(&'static str),
     /// gRPC: one message each way, or many.
     Grpc(&'static str),
     /// `database/sql` with `lib/pq` against PostgreSQL.
@@ -50,7 +53,7 @@ enum Case {
     Wrong,
 }
 
-const CASES: [(&str, Case); 15] = [
+const CASES: [(&str, Case); 19] = [
     ("http", Case::Http("plain")),
     ("https", Case::Http("tls1")),
     ("http2", Case::Http("tls2")),
@@ -58,6 +61,10 @@ const CASES: [(&str, Case); 15] = [
     ("http2-sizes", Case::Sizes("tls2")),
     ("xnet-tls", Case::Xnet("tls")),
     ("xnet-h2c", Case::Xnet("h2c")),
+    ("tls-fasthttp", Case::Tls("fasthttp")),
+    ("tls-by-hand", Case::Tls("hand")),
+    ("tls-opened-before", Case::Tls("early")),
+    ("tls-net-http", Case::Tls("net")),
     ("grpc-unary", Case::Grpc("unary")),
     ("grpc-stream", Case::Grpc("stream")),
     ("sql", Case::Sql),
@@ -70,8 +77,13 @@ const CASES: [(&str, Case); 15] = [
 
 /// What may be lost of bytes that no call is told by: the first frames of a connection may pass before the probes
 /// claim it, and threads of a connection that many calls share may meet there.
-const SHARED: [&str; 4] =
-    ["assemble/unclaimed", "socket/conn_busy", "go_http/conn_busy", "go_grpc/conn_busy"];
+const SHARED: [&str; 5] = [
+    "assemble/unclaimed",
+    "socket/conn_busy",
+    "go_http/conn_busy",
+    "go_grpc/conn_busy",
+    "go_tls/conn_busy",
+];
 
 /// A program of one version of Go, in one form.
 #[derive(Debug, Clone)]
@@ -114,6 +126,7 @@ impl Cell {
         let name = match self.case {
             Case::Http(_) | Case::Sizes(_) | Case::Wrong => "web",
             Case::Xnet(_) => "xnet",
+            Case::Tls(_) => "tls",
             Case::Grpc(_) => "grpc",
             Case::Sql => "sql",
             Case::Redis => "redis",
@@ -148,6 +161,7 @@ impl Cell {
                 sizes(&calls_of(scene, 2 * BODIES)?, way)?;
                 Ok(Expected::both(BODIES, BODIES).losing(&SHARED))
             }
+            Case::Tls(library) => tls::run(self, scene, library, port),
             Case::Grpc(kind) => {
                 let server = scene.serve(self.command(&["serve", &text]), port)?;
                 let client = scene.start(self.command(&["call", &text, kind, &calls]))?;
@@ -229,12 +243,10 @@ impl Cell {
         }
         match self.case {
             // Its client's span is nearer than what its head says.
-            Case::Http("plain") => {
+            Case::Http("plain" | "tls1") => {
                 let heard = servers.iter().filter(|span| span.trace == SAID.0).count();
                 ensure!(heard == 1, "{heard} in the trace that was said");
             }
-            // The head of HTTP/1 in TLS is not read.
-            Case::Http("tls1") => {}
             _ => said(&servers)?,
         }
         below(&servers, &clients, version == "2")?;

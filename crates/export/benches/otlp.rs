@@ -126,6 +126,7 @@ fn span(service: &Arc<Service>, random: &mut fastrand::Rng) -> Span {
     let conn = Connection {
         id: ConnId { socket: 1, serial: 1 },
         transport: Transport::Tcp,
+        tls: false,
         local: end("10.0.0.2:8080"),
         remote: end("10.0.0.1:40000"),
     };

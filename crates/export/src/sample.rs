@@ -84,6 +84,7 @@ pub(crate) fn answered(took: Duration, size: i64) -> Span {
             conn: Connection {
                 id: ConnId { socket: 1, serial: 1 },
                 transport: Transport::Tcp,
+                tls: false,
                 local: end_at("10.0.0.2:8080"),
                 remote: end_at("10.0.0.1:40000"),
             },

@@ -82,6 +82,8 @@ pub struct Connection {
     pub id: ConnId,
     /// What carries the bytes.
     pub transport: Transport,
+    /// Whether the bytes that are to be understood were read inside of TLS.
+    pub tls: bool,
     /// This end.
     pub local: Endpoint,
     /// The other end.

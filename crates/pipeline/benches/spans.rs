@@ -121,6 +121,7 @@ fn batch(round: u32) -> Vec<Captured> {
             conn: Connection {
                 id: ConnId { socket: serial, serial },
                 transport: Transport::Tcp,
+                tls: false,
                 local: end(8080),
                 remote: end(40_000),
             },

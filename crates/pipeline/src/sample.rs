@@ -63,6 +63,7 @@ pub(crate) fn origin(serial: u64, pid: u32, side: Side) -> Origin {
         conn: Connection {
             id: ConnId { socket: serial, serial },
             transport: Transport::Tcp,
+            tls: false,
             local,
             remote,
         },

@@ -52,6 +52,14 @@ const PROGRAMS: &[Source] = &[
             ("1.26", &["google.golang.org/grpc@v1.85.0"]),
         ],
     },
+    Source {
+        name: "tls",
+        twin: None,
+        pins: &[
+            ("1.21", &["github.com/valyala/fasthttp@v1.58.0"]),
+            ("1.24", &["github.com/valyala/fasthttp@v1.68.0"]),
+        ],
+    },
     Source { name: "sql", twin: None, pins: &[("1.21", &["github.com/lib/pq@v1.10.9"])] },
     Source {
         name: "redis",
@@ -97,9 +105,13 @@ const PROGRAMS: &[Source] = &[
 /// The versions of Go that `make test` tries: the oldest that is supported, one from the middle, the newest.
 const TRIED: [&str; 3] = ["1.21", "1.24", "1.27"];
 /// The cells that virtual machines run, by the beginnings of their names, and the programs that they need.
-pub(crate) const ABROAD: [&str; 3] =
-    ["go/1.24/dwarf/https", "go/1.24/stripped/http2", "go/1.24/stripped/grpc"];
-const ABROAD_PROGRAMS: [&str; 3] = ["web", "web-stripped", "grpc-stripped"];
+pub(crate) const ABROAD: [&str; 4] = [
+    "go/1.24/dwarf/https",
+    "go/1.24/stripped/http2",
+    "go/1.24/stripped/grpc",
+    "go/1.24/stripped/tls-fasthttp",
+];
+const ABROAD_PROGRAMS: [&str; 4] = ["web", "web-stripped", "grpc-stripped", "tls-stripped"];
 const ABROAD_GO: &str = "1.24";
 
 #[derive(Args)]
@@ -164,7 +176,7 @@ pub(crate) fn some(repo: &Repo, tally: &mut Tally) -> Result<()> {
 /// A folder with the programs of [`ABROAD`], to be copied into a virtual machine.
 pub(crate) fn abroad(repo: &Repo) -> Result<PathBuf> {
     let toolchain = toolchain(repo, ABROAD_GO)?;
-    ["http", "grpc"]
+    ["http", "grpc", "tls"]
         .iter()
         .try_for_each(|case| sources(repo, &toolchain, ABROAD_GO, Some(case)))?;
     let (from, all) = (place(repo).join(ABROAD_GO), folder(repo).join("abroad"));

@@ -14,6 +14,7 @@ use crate::tracers::{DecodeError, Unit};
 /// All of them, in the order in which files are offered to them.
 pub const ALL: &[&Unit] = &[
     &go::sched::UNIT,
+    &go::tls::UNIT,
     &go::http::UNIT,
     &go::grpc::UNIT,
     &go::db::UNIT,

@@ -179,8 +179,8 @@ fn ends_chunked(coding: &[u8]) -> bool {
     last.trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
-/// Reads the head of a request. `Cut`: not even a part of the target was there.
-pub(super) fn request(bytes: &[u8]) -> Result<Head<Request>, Unreadable> {
+/// Reads the head of a request that came by `scheme`. `Cut`: not even a part of the target was there.
+pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Result<Head<Request>, Unreadable> {
     let mut cursor = Cursor::new(skip_blank_lines(bytes));
     let line = RequestLine::read(cursor.rest())?;
     let fields = if line.whole {
@@ -195,7 +195,7 @@ pub(super) fn request(bytes: &[u8]) -> Result<Head<Request>, Unreadable> {
         .map_or_else(|| String::from_utf8_lossy(line.method).into_owned().into(), Into::into);
     let says = Request {
         method,
-        target: target(&line, fields.host),
+        target: target(&line, fields.host, scheme),
         version: line.version,
         body: match body {
             Body::Length(length) => Some(length),
@@ -209,11 +209,11 @@ pub(super) fn request(bytes: &[u8]) -> Result<Head<Request>, Unreadable> {
 }
 
 /// The four forms of RFC 9112, section 3.2.
-fn target(line: &RequestLine<'_>, host: Option<&[u8]>) -> Target {
+fn target(line: &RequestLine<'_>, host: Option<&[u8]>, scheme: &'static str) -> Target {
     let text = |bytes: &[u8]| -> Arc<str> { String::from_utf8_lossy(bytes).into() };
     if line.method == b"CONNECT" {
         let authority = Authority::read(line.target);
-        return Target { scheme: "http", authority, path: text(line.target) };
+        return Target { scheme, authority, path: text(line.target) };
     }
     if let Some((scheme, after)) = absolute(line.target) {
         let end = after.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(after.len());
@@ -226,7 +226,7 @@ fn target(line: &RequestLine<'_>, host: Option<&[u8]>) -> Target {
         return Target { scheme, authority, path: text(without_query(path)) };
     }
     let authority = host.and_then(Authority::read);
-    Target { scheme: "http", authority, path: text(without_query(line.target)) }
+    Target { scheme, authority, path: text(without_query(line.target)) }
 }
 
 /// Scheme, and what follows `://`.
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &str) -> Head<Request> {
-        request(bytes.as_bytes()).unwrap()
+        request(bytes.as_bytes(), "http").unwrap()
     }
 
     #[test]
@@ -324,7 +324,7 @@ mod tests {
     fn a_cut_head_says_as_much_as_is_there_and_no_half_values() {
         let whole = "POST /cart HTTP/1.1\r\nHost: shop\r\nContent-Length: 123\r\n\r\n";
         for cut in 0..whole.len() {
-            let head = request(&whole.as_bytes()[..cut]);
+            let head = request(&whole.as_bytes()[..cut], "http");
             if cut <= "POST ".len() {
                 assert!(matches!(head, Err(Unreadable::Cut(_))), "{cut}");
                 continue;
@@ -347,7 +347,10 @@ mod tests {
             "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             "PRI * HTTP/2.0\r\n\r\n",
         ] {
-            assert!(matches!(request(bytes.as_bytes()), Err(Unreadable::Malformed(_))), "{bytes}");
+            assert!(
+                matches!(request(bytes.as_bytes(), "http"), Err(Unreadable::Malformed(_))),
+                "{bytes}"
+            );
             assert_eq!(begins_request(bytes.as_bytes()), Claim::No, "{bytes}");
         }
         for bytes in ["HTTP/2.0 200 OK", "HTTP/1.1 099 x", "HTTP/1.1 600 x", "HTTP/1.1x200 OK"] {

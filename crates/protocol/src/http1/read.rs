@@ -22,6 +22,8 @@ const MAX_UNDRAINED: u8 = 32;
 /// One connection.
 pub(super) struct Dialogue {
     side: Side,
+    /// The scheme of requests that name none.
+    scheme: &'static str,
     asking: At,
     answering: At,
     waiting: VecDeque<Asked>,
@@ -96,6 +98,7 @@ impl Dialogue {
         let at = || if about.from_start { At::Start } else { At::Body(Body::Unknown) };
         Self {
             side: about.side,
+            scheme: if about.conn.tls { "https" } else { "http" },
             asking: at(),
             answering: at(),
             waiting: VecDeque::new(),
@@ -118,7 +121,7 @@ impl Dialogue {
                 // What passed unseen behind a whole message are further ones.
                 return if run.unseen > 0 { Err(Unreadable::Cut("request")) } else { Ok(()) };
             }
-            let read = head::request(run.cursor.rest());
+            let read = head::request(run.cursor.rest(), self.scheme);
             let part = matches!(&read, Ok(Head { whole: false, .. }) | Err(Unreadable::Cut(_)));
             if part && self.more_may_come(exchange, &run) {
                 self.asking = At::Head(since, Bytes::copy_from_slice(run.cursor.rest()));
@@ -279,6 +282,7 @@ impl Conversation for Dialogue {
 
 #[cfg(test)]
 mod tests {
+    use vor_model::semconv::URL_SCHEME;
     use vor_model::{ConnId, Connection, Endpoint, Transport};
 
     use super::*;
@@ -287,10 +291,15 @@ mod tests {
     const ANSWERED: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok";
 
     fn dialogue() -> Dialogue {
+        dialogue_by(false)
+    }
+
+    fn dialogue_by(tls: bool) -> Dialogue {
         let end = |port| Endpoint::Inet(([10, 0, 0, 1], port).into());
         let conn = Connection {
             id: ConnId { socket: 1, serial: 1 },
             transport: Transport::Tcp,
+            tls,
             local: end(80),
             remote: end(40_000),
         };
@@ -312,6 +321,16 @@ mod tests {
 
     fn time(at: u64) -> Interval {
         Interval { start: Mono(at), end: Mono(at + 5) }
+    }
+
+    #[test]
+    fn what_is_read_in_tls_came_by_https() {
+        for (tls, scheme) in [(false, "http"), (true, "https")] {
+            let mut done = Vec::new();
+            dialogue_by(tls).read(&exchange(ASKED, ANSWERED), time(10), &mut done).unwrap();
+            let [done] = &*done else { panic!("{done:?}") };
+            assert_eq!(done.operation.attrs.get(&URL_SCHEME), Some(&scheme.into()));
+        }
     }
 
     #[test]

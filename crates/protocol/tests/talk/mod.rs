@@ -173,7 +173,7 @@ pub(crate) fn connection(side: Side) -> Connection {
         Side::Server => (server, client),
     };
     let id = ConnId { socket: 1, serial: 1 };
-    Connection { id, transport: Transport::Tcp, local, remote }
+    Connection { id, transport: Transport::Tcp, tls: false, local, remote }
 }
 
 /// What became of a talk.

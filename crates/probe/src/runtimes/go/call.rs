@@ -33,6 +33,7 @@ pub(super) fn origin(call: &GoCall) -> Result<Origin, DecodeError> {
         conn: Connection {
             id: ConnId { socket: call.socket, serial: call.serial },
             transport,
+            tls: false,
             local,
             remote,
         },

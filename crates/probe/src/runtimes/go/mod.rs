@@ -16,10 +16,17 @@ mod library;
 pub mod sched;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod unit;
 
 pub use library::{Field, Library, Spot, When};
 
 /// What is asked of every Go program, at once: all that any library wants.
-pub const LIBRARIES: &[&Library] =
-    &[&sched::LIBRARY, &http::LIBRARY, &grpc::LIBRARY, &db::LIBRARY, &kafka::LIBRARY];
+pub const LIBRARIES: &[&Library] = &[
+    &sched::LIBRARY,
+    &tls::LIBRARY,
+    &http::LIBRARY,
+    &grpc::LIBRARY,
+    &db::LIBRARY,
+    &kafka::LIBRARY,
+];

@@ -5,71 +5,12 @@
  * Objects that include this share that unit's maps.
  */
 #pragma once
-#include "bytes.h"
-#include "next.h"
+#include "tls.h"
 
-/* Bytes of the header of a TLS record (RFC 8446, section 5.1), and records that are looked at. */
-#define TLS_HEADER 5
-#define TLS_RECORDS 8
-
-/* The connection of `sk`, locked, if it can be followed. */
-static __always_inline struct socket_conn *conn_claim(struct sock *sk, enum direction asks)
+/* The key of the row by which what is said on `sk` is told. */
+static __always_inline __u64 conn_key(struct sock *sk)
 {
-    __u64 key = (__u64)sk;
-    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
-
-    if (!c) {
-        c = conn_open(sk, asks, 0);
-        if (c)
-            c->record.pid = bpf_get_current_pid_tgid() >> 32;
-    }
-    if (!c || !conn_lock(c))
-        return NULL;
-    return c;
-}
-
-/* This unit tells exchanges of the connection, one at a time. What could not be read is paired again. */
-static __always_inline void conn_follow(struct socket_conn *c)
-{
-    if (c->mode == SOCKET_IGNORED && !c->claimed) {
-        c->mode = SOCKET_PAIRS;
-        c->state = IDLE;
-    }
-    c->claimed = 1;
-}
-
-/* What the library tells, or what is not to be told, has begun: the open exchange is not told too. */
-static __always_inline void conn_forgo(struct socket_conn *c, struct admitted *who)
-{
-    c->state = IDLE;
-    conn_leave(c);
-    __sync_fetch_and_add(&who->exchanges, -1);
-    count(COUNT_EXCHANGES_CLAIMED);
-}
-
-/*
- * The place of a request whose bytes say nothing. The first one in TLS follows the end of the handshake, maybe in the
- * same read; its caller has named it by the record it begins with. A caller that does not know its calls has named
- * what is none, such as that end.
- */
-static __always_inline void place_record(struct socket_conn *c)
-{
-    struct pair_key key = c->pair;
-    __u32 at = 0;
-
-    for (int i = 0; i < TLS_RECORDS && at + TLS_HEADER <= c->record.request_cap; i++) {
-        const __u8 *header = bytes_at(c, c->record.request_at + at);
-
-        if (!header)
-            break;
-        at += TLS_HEADER + (header[3] << 8 | header[4]);
-        key.at = c->pair.at + at;
-        if (place_below(c, &key))
-            return;
-    }
-    /* An option does not say who knows what. */
-    if (c->record.place.method != PARENT_TCP_OPTION)
-        trace_begin(&c->record.place);
+    return carries_tls(sk) ? (__u64)sk | IN_TLS : (__u64)sk;
 }
 
 /*
@@ -78,25 +19,16 @@ static __always_inline void place_record(struct socket_conn *c)
  */
 static __always_inline bool conn_serve(struct sock *sk, struct admitted *who, struct trace_context *place)
 {
-    struct socket_conn *c = conn_claim(sk, RECEIVED);
+    struct socket_conn *c = conn_claim(conn_key(sk), RECEIVED);
     struct task task = current_task(who);
-    bool open = false;
+    bool open;
 
     if (!c)
         return false;
     conn_follow(c);
-    if (c->state == ASKING && c->asks == RECEIVED && !c->owned) {
-        c->owned = 1;
-        open = true;
-        if (!c->http && !c->certain)
-            place_record(c);
-        *place = c->record.place;
-        __sync_fetch_and_add(&who->exchanges, -1); /* counted by both */
-        /* It may have been read by another task. */
-        if (c->served)
-            request_end(place->span);
+    open = conn_hand_over(c, who, place);
+    if (open)
         c->served = request_begin(&task, place, false);
-    }
     conn_unlock(c);
     return open;
 }
@@ -104,23 +36,9 @@ static __always_inline bool conn_serve(struct sock *sk, struct admitted *who, st
 /* A client's unit tells the exchange that is about to be sent on `sk`, whose place is `place`. */
 static __always_inline void conn_call(struct sock *sk, struct admitted *who, const struct trace_context *place)
 {
-    struct socket_conn *c = conn_claim(sk, SENT);
-
-    if (!c)
-        return;
-    conn_follow(c);
-    if (c->asks == SENT) {
-        /* The end of a handshake, to which nobody answers. */
-        if (c->state == ASKING && !c->owned)
-            conn_forgo(c, who);
-        if (!c->owns_next)
-            __sync_fetch_and_add(&who->exchanges, -1); /* counted by both */
-        c->owns_next = 1;
-        c->next = *place;
-        c->next.certain = 1;
-        place_next(c, sk, 0);
-    }
-    conn_unlock(c);
+    conn_announce((__u64)sk, who, place);
+    if (carries_tls(sk))
+        conn_announce((__u64)sk | IN_TLS, who, place);
 }
 
 /* What the head of a call that this unit tells says of its place, if it could be read on `socket`. */
@@ -132,15 +50,14 @@ static __always_inline void conn_said(__u64 socket, struct trace_context *place)
         *place = c->record.place;
 }
 
-/* This unit tells everything that passes on `sk` from now on: many exchanges at once. */
-static __always_inline void conn_take(struct sock *sk, struct admitted *who, enum direction asks)
+/* Another tells everything that passes on the row with this key. */
+static __always_inline void conn_leave_alone(__u64 key, struct admitted *who, enum direction asks)
 {
-    __u64 key = (__u64)sk;
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
 
     if (c && c->claimed && c->mode == SOCKET_IGNORED)
         return;
-    c = conn_claim(sk, asks);
+    c = conn_claim(key, asks);
     if (!c)
         return;
     if (c->state != IDLE)
@@ -148,6 +65,14 @@ static __always_inline void conn_take(struct sock *sk, struct admitted *who, enu
     c->mode = SOCKET_IGNORED;
     c->claimed = 1;
     conn_unlock(c);
+}
+
+/* This unit tells everything that passes on `sk` from now on: many exchanges at once. */
+static __always_inline void conn_take(struct sock *sk, struct admitted *who, enum direction asks)
+{
+    conn_leave_alone((__u64)sk, who, asks);
+    if (carries_tls(sk))
+        conn_leave_alone((__u64)sk | IN_TLS, who, asks);
 }
 
 /*
@@ -190,7 +115,7 @@ static __always_inline bool stream_serve(__u64 socket, __u32 stream, struct trac
 /* The addresses of the connection of `sk`; NULL when it is not followed. */
 static __always_inline const struct socket_record *conn_ends(struct sock *sk)
 {
-    __u64 key = (__u64)sk;
+    __u64 key = conn_key(sk);
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
 
     return c ? &c->record : NULL;

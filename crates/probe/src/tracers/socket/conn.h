@@ -56,7 +56,8 @@ struct socket_conn {
     __u8 owns_next; /* and the one that is about to be sent, whose place is `next` */
     __u8 written;   /* enum conn_written, of `next` */
     __u8 certain;   /* whoever asks in the open exchange is certain to tell it too */
-    __u8 _pad[3];
+    __u8 carrier;   /* it carries TLS, and what is said in it has a row of its own; see tls.h */
+    __u8 _pad[2];
     __u32 iss[2];    /* TCP: first sequence number each way, by enum direction */
     __u64 passed[2]; /* bytes each way since the first that was seen */
     struct pair_key pair;
@@ -190,7 +191,7 @@ static __always_inline void conn_finish(struct socket_conn *c, __u8 ending)
     /* Where nobody sees an answer end, the next call is about to be sent already, and `pair` is its name. */
     if (!c->placed)
         conn_unpair(c);
-    if (c->owned) {
+    if (c->owned || c->carrier) {
         count(COUNT_EXCHANGES_CLAIMED);
         return;
     }

@@ -14,8 +14,8 @@ use crate::tracers::DecodeError;
 use crate::tracers::place::place;
 use crate::tracers::wire::{
     SOCKET_ANSWERED, SOCKET_CLOSED, SOCKET_EXCHANGE, SOCKET_FROM_START, SOCKET_MESSAGE,
-    SOCKET_PATH_LOCAL, SOCKET_SENT, SOCKET_SERVER, SOCKET_SHUT, SOCKET_TIMED_OUT, SOCKET_UNIX,
-    SocketRecord,
+    SOCKET_PATH_LOCAL, SOCKET_SENT, SOCKET_SERVER, SOCKET_SHUT, SOCKET_TIMED_OUT, SOCKET_TLS,
+    SOCKET_UNIX, SocketRecord,
 };
 
 /// What one record says.
@@ -72,10 +72,11 @@ fn origin(head: &SocketRecord, bytes: &Bytes) -> Result<Origin, DecodeError> {
 
 fn connection(head: &SocketRecord, bytes: &Bytes) -> Result<Connection, DecodeError> {
     let id = ConnId { socket: head.socket, serial: head.serial };
+    let tls = flagged(head, SOCKET_TLS);
     if !flagged(head, SOCKET_UNIX) {
         let local = inet(head.local, head.local_port);
         let remote = inet(head.remote, head.remote_port);
-        return Ok(Connection { id, transport: Transport::Tcp, local, remote });
+        return Ok(Connection { id, transport: Transport::Tcp, tls, local, remote });
     }
     // The record of a close has no bytes, so it cannot name either end; the connection's id is enough.
     let path_len = if u32::from(head.kind) == SOCKET_CLOSED { 0 } else { head.path_len };
@@ -83,7 +84,7 @@ fn connection(head: &SocketRecord, bytes: &Bytes) -> Result<Connection, DecodeEr
     let unnamed = Endpoint::Unix("".into());
     let (local, remote) =
         if flagged(head, SOCKET_PATH_LOCAL) { (named, unnamed) } else { (unnamed, named) };
-    Ok(Connection { id, transport: Transport::Unix, local, remote })
+    Ok(Connection { id, transport: Transport::Unix, tls, local, remote })
 }
 
 fn inet(address: [u8; 16], port: u16) -> Endpoint {

@@ -11,25 +11,34 @@
 #define TCP_LAST_ACK 9
 
 /* This end closes or shuts down: an exchange ends, but for a client that may only have finished asking. */
-static __always_inline void conn_shut(struct socket_conn *c)
-{
-    if (!conn_lock(c))
-        return;
-    if (c->state == ANSWERING || (c->state == ASKING && c->asks == RECEIVED))
-        conn_finish(c, SOCKET_SHUT);
-    conn_unlock(c);
-}
-
-/* The connection is no more. */
-__noinline int conn_end(const __u64 *at)
+__noinline int conn_shut(const __u64 *at)
 {
     if (!at)
         return 0;
     __u64 key = *at;
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
 
+    if (c && c->carrier) {
+        key |= IN_TLS;
+        c = bpf_map_lookup_elem(&socket_conns, &key);
+    }
+    if (!c || !conn_lock(c))
+        return 0;
+    if (c->state == ANSWERING || (c->state == ASKING && c->asks == RECEIVED))
+        conn_finish(c, SOCKET_SHUT);
+    conn_unlock(c);
+    return 0;
+}
+
+/* The row with this key is no more; whether it was a carrier. */
+__noinline int row_end(__u64 key)
+{
+    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
+
     if (!c)
         return 0;
+    bool carrier = c->carrier;
+
     if (conn_lock(c)) {
         if (c->state != IDLE)
             conn_finish(c, SOCKET_SHUT);
@@ -39,6 +48,14 @@ __noinline int conn_end(const __u64 *at)
         conn_unlock(c);
     }
     bpf_map_delete_elem(&socket_conns, &key);
+    return carrier;
+}
+
+/* The connection is no more, nor what is said on it in TLS. */
+__noinline int conn_end(const __u64 *at)
+{
+    if (at && row_end(*at))
+        row_end(*at | IN_TLS);
     return 0;
 }
 
@@ -50,14 +67,22 @@ int BPF_PROG(socket_state, struct sock *sk, int from, int to)
     /* Often not in the owner's context, so the table of observed connections is the gate. */
     if (to == TCP_CLOSE)
         return conn_end(&key);
-    if (to != TCP_FIN_WAIT1 && to != TCP_LAST_ACK)
-        return 0;
+    return to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK ? conn_shut(&key) : 0;
+}
 
+/* Nobody wants to know any more where in a trace belongs what begins on this carrier. */
+static __always_inline void carrier_rests(__u64 key)
+{
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
 
-    if (c)
-        conn_shut(c);
-    return 0;
+    if (!c || !conn_lock(c))
+        return;
+    if (c->state != IDLE)
+        count(COUNT_EXCHANGES_CLAIMED);
+    c->state = IDLE;
+    conn_leave(c);
+    c->mode = SOCKET_IGNORED;
+    conn_unlock(c);
 }
 
 SEC("syscall")
@@ -75,6 +100,8 @@ int socket_judge(struct socket_verdict *v)
     conn_leave(c);
     c->mode = v->mode;
     conn_unlock(c);
+    if (key & IN_TLS && v->mode == SOCKET_IGNORED)
+        carrier_rests(key & ~IN_TLS);
     return 1;
 }
 

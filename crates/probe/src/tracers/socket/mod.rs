@@ -39,7 +39,7 @@ pub const UNIT: Unit = Unit {
 };
 
 /// Sizes of its maps, which units that share them ask for too.
-pub(super) fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
+pub(crate) fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
     let own = vec![
         ("socket_conns", config.max_connections.max(1)),
         ("socket_events", config.ring_size.bytes()),

@@ -8,6 +8,9 @@ static __always_inline bool pair_name(struct pair_key *key, const struct socket_
                                       __u64 before)
 {
     __builtin_memset(key, 0, sizeof(*key));
+    /* A call in TLS is named on its carrier, by the record that it begins with. */
+    if (c->record.flags & SOCKET_TLS)
+        return false;
     if (c->record.flags & SOCKET_UNIX) {
         key->ends = (__u64)(way == SENT ? sk : BPF_CORE_READ((struct unix_sock *)sk, peer));
         key->at = c->passed[way & 1];

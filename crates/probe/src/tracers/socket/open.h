@@ -13,6 +13,18 @@
 #define IPPROTO_MPTCP 262
 #define TCP_CLOSE 7
 
+/*
+ * A connection's row has the address of its socket as key; the row of what is said on it in TLS has this bit set
+ * besides.
+ */
+#define IN_TLS 1ULL
+
+/* The socket of the row with this key. */
+static __always_inline struct sock *conn_sock(__u64 key)
+{
+    return (struct sock *)(key & ~IN_TLS);
+}
+
 static __always_inline void read_addresses(struct socket_record *r, struct sock *sk, __u16 family)
 {
     r->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
@@ -74,12 +86,21 @@ static __always_inline bool first_bytes(struct sock *sk, enum direction way, __u
     return BPF_CORE_READ(tcp, bytes_sent) == 0 && received <= done + unread + 1;
 }
 
-/* Begins to follow the connection of `sk`, or declines: not a stream between processes. */
-static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direction way, __u64 done)
+/* Whether what is said in TLS on `sk` has a row of its own, or is about to get one. */
+static __always_inline bool carries_tls(struct sock *sk)
 {
+    __u64 key = (__u64)sk;
+    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &key);
+
+    return c && c->carrier;
+}
+
+/* Begins to follow what has this key, or declines: not on a stream between processes. */
+static __always_inline struct socket_conn *conn_open(__u64 key, enum direction way, __u64 done)
+{
+    struct sock *sk = conn_sock(key);
     __u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
     __u16 protocol = BPF_CORE_READ(sk, sk_protocol);
-    __u64 key = (__u64)sk;
     __u32 zero = 0;
 
     if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
@@ -111,6 +132,9 @@ static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direc
     c->asks = way;
     r->socket = key;
     r->serial = __sync_fetch_and_add(&socket_serial, 1) + 1;
+    /* Then its handshake was seen. */
+    if (key & IN_TLS)
+        r->flags = carries_tls(sk) ? SOCKET_TLS | SOCKET_FROM_START : SOCKET_TLS;
     if (family == AF_UNIX) {
         read_path(c, sk);
         return c;
@@ -118,7 +142,7 @@ static __always_inline struct socket_conn *conn_open(struct sock *sk, enum direc
     read_addresses(r, sk, family);
     if (protocol == IPPROTO_TCP) {
         c->opened = tcp_origin(sk, &c->iss[SENT], &c->iss[RECEIVED]);
-        if (first_bytes(sk, way, done))
+        if (!(key & IN_TLS) && first_bytes(sk, way, done))
             r->flags |= SOCKET_FROM_START;
     }
     return c;

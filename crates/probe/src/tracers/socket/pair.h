@@ -9,6 +9,7 @@
  * before its request (a client that writes and reads in different threads), or a request before the end of
  * the answer to the one before (a server that does). The first waits for its request; the second joins the
  * run of the earlier request, and user space, which reads both directions as ordered streams, parts them.
+ * In TLS a call is seen before anything leaves, so the order is right.
  */
 #pragma once
 #include "answer.h"
@@ -42,7 +43,8 @@ static __always_inline void exchange_open(struct socket_conn *c, struct admitted
     c->end = HTTP1_CUT;
     c->tail = 0;
     c->owned = 0;
-    __sync_fetch_and_add(&who->exchanges, 1);
+    if (!c->carrier)
+        __sync_fetch_and_add(&who->exchanges, 1);
     count(COUNT_EXCHANGES_OPENED);
 }
 
@@ -108,10 +110,10 @@ static __always_inline void answered(struct socket_conn *c, struct admitted *who
     if (c->state == ANSWERING && !r->request_len && is_whole(c))
         conn_finish(c, SOCKET_ANSWERED);
     if (c->state == IDLE) {
-        /* The rest of an answer that was reported, or an answer whose request is yet to be seen. */
+        /* The rest of an answer that was reported, or an answer whose request is yet to be seen, but for TLS. */
         __u32 seen = capture(c, r->path_len, SOCKET_BYTES, x, done < 16 ? done : 16);
 
-        if (starts_with(c, r->path_len, seen) != HTTP1_RESPONSE) {
+        if (starts_with(c, r->path_len, seen) != HTTP1_RESPONSE || (r->flags & SOCKET_TLS && !c->owed)) {
             count(COUNT_STRAY_BYTES);
             return;
         }
@@ -170,7 +172,7 @@ __noinline int socket_data(struct admitted *who, const __u64 *at, __u32 way, con
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
 
     if (!c)
-        c = conn_open((struct sock *)sk, way, done);
+        c = conn_open(sk, way, done);
     if (!c || c->mode == SOCKET_IGNORED || !conn_lock(c))
         return 0;
     __u64 now = bpf_ktime_get_ns();

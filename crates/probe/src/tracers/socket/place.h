@@ -35,7 +35,7 @@ __noinline int socket_sending(struct admitted *who, const __u64 *at)
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
 
     if (!c)
-        c = conn_open((struct sock *)sk, SENT, 0);
+        c = conn_open(sk, SENT, 0);
     if (!c || c->mode != SOCKET_PAIRS || c->asks != SENT || c->owns_next)
         return 0;
     /* More of a request, or an answer to wait for. */
@@ -54,9 +54,10 @@ static __noinline int place_exchange(struct socket_conn *c, struct admitted *who
 
     __builtin_memset(&c->asked, 0, sizeof(c->asked));
     c->ask = HTTP1_CUT;
-    if (c->asks == SENT) {
-        if (!c->placed)
-            place_call(c, who, sk, way == SENT ? done : 0);
+    if (c->asks == SENT && !c->placed)
+        place_call(c, who, sk, way == SENT ? done : 0);
+    /* Of what is received, only who reads it in TLS knows the place before. */
+    if (c->placed && (c->asks == SENT || c->record.flags & SOCKET_TLS)) {
         c->placed = 0;
         c->owned = c->owns_next;
         c->owns_next = 0;
@@ -84,7 +85,7 @@ static __always_inline bool is_request(const struct socket_conn *c)
 /* Whether the program wants to be told when there is nothing to read, rather than to wait. */
 static __always_inline bool does_not_wait(__u64 sk)
 {
-    return BPF_CORE_READ((struct sock *)sk, sk_socket, file, f_flags) & O_NONBLOCK;
+    return BPF_CORE_READ(conn_sock(sk), sk_socket, file, f_flags) & O_NONBLOCK;
 }
 
 /* The current task has received the request of the open exchange. */

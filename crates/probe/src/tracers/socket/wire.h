@@ -27,6 +27,7 @@
 #define SOCKET_FROM_START 0x04
 #define SOCKET_SENT 0x08       /* a message that the process sent */
 #define SOCKET_PATH_LOCAL 0x10 /* the path is this end's, not the peer's */
+#define SOCKET_TLS 0x20        /* it was said in TLS, and read where it is not encrypted */
 
 /* socket_verdict.mode */
 #define SOCKET_PAIRS 0
@@ -48,7 +49,7 @@ struct socket_record {
     __u32 pid;
     __u32 tid;
     __u64 started_ns; /* boot clock */
-    __u64 socket;     /* kernel address, a name only */
+    __u64 socket;     /* the key of its row (open.h), a name only */
     __u64 serial;
     __u64 request_start_ns; /* monotonic clock, all four */
     __u64 request_end_ns;

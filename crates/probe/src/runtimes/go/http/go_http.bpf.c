@@ -146,7 +146,7 @@ int go_http_serve(struct go_regs *ctx)
         trace_begin(&call->place);
         go_serve(call, who);
     }
-    if (sk && call->socket != (__u64)sk)
+    if (sk && conn_sock(call->socket) != sk)
         go_connected(call, sk);
     return 0;
 }
