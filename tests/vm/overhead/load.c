@@ -19,7 +19,7 @@
 #define PROCESSES 8
 /* Connection, caches and whoever watches reach their steady state first. */
 #define WARM_UP 200
-/* Who watches may still be writing what it saw. */
+/* Who watches may still be writing what it saw, or be finding who has begun. */
 #define DRAIN_NS 500000000
 
 static void die(const char *what)
@@ -98,6 +98,7 @@ int main(int argc, char **argv)
             die(argv[i]);
     }
 
+    nanosleep(&drain, NULL);
     requests(port, fresh, WARM_UP);
     nanosleep(&drain, NULL);
     for (int i = n - 1; i >= 0; i--)

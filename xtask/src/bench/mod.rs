@@ -15,6 +15,7 @@ mod kube_cache;
 mod large;
 mod network;
 mod overhead;
+mod propagation;
 mod truth;
 
 #[derive(Subcommand)]
@@ -23,6 +24,8 @@ pub(crate) enum Bench {
     Overhead(overhead::Overhead),
     /// Instructions per packet for network flows, counted on an emulated processor
     Network(network::Network),
+    /// Instructions per request for each mode of context propagation, counted in the same way
+    Propagation(propagation::Propagation),
     /// Instructions per request of Go programs, and how long probes take to come into a large one
     Go(go::Go),
     /// Start, memory and size, on this machine
@@ -40,6 +43,7 @@ pub(crate) fn run(repo: &Repo, what: &Bench) -> Result<bool> {
     match what {
         Bench::Overhead(wanted) => overhead::run(repo, wanted),
         Bench::Network(wanted) => network::run(repo, wanted),
+        Bench::Propagation(wanted) => propagation::run(repo, wanted),
         Bench::Go(wanted) => go::run(repo, wanted),
         Bench::Footprint => footprint::run(repo),
         Bench::Kube => kube::run(repo),

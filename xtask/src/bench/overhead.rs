@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// The kernel whose figures we compare.
-const KERNEL: &str = "6.12";
+pub(super) const KERNEL: &str = "6.12";
 
-/// A boot with its three workloads takes half a minute.
-const BOOT_SECONDS: u32 = 600;
+/// A boot with its three workloads takes half a minute, one that starts vor for each mode some minutes.
+const BOOT_SECONDS: u32 = 1200;
 
 /// What Beyla 2.1 adds, measured the same way: per observed request, and per request of a bystander.
 const BEYLA_OBSERVED: i64 = 145_000;
@@ -126,7 +126,7 @@ fn through(tools: &Tools<'_>, guest: &Guest<'_>, ceiling: &Ceiling, requests: u3
     let made = format!("{}, {}, {}", guest.release, repo.date()?, repo.commit()?);
 
     let (spans, asked) = vor.fact("spans")?.split_once(' ').context("reading spans")?;
-    let observed = vor.added("observed")? + vor.agent("observed")?;
+    let observed = vor.added("observed")? + vor.agent("observed", "with")?;
     let bystander = vor.added("bystander")?;
     let limits = (BEYLA_OBSERVED / ceiling.observed, BEYLA_BYSTANDER / ceiling.bystander);
     let column = format!("vor, {}", ceiling.door);
@@ -139,7 +139,7 @@ fn through(tools: &Tools<'_>, guest: &Guest<'_>, ceiling: &Ceiling, requests: u3
         for (row, value) in [
             (rows::SERVER, kilo(with.server)),
             (rows::CLIENT, kilo(with.client)),
-            (rows::AGENT, kilo(vor.agent("observed")?)),
+            (rows::AGENT, kilo(vor.agent("observed", "with")?)),
             (rows::OBSERVED, kilo(observed)),
             (rows::OBSERVED_CEILING, kilo(limits.0)),
             (rows::PAIR, kilo(vor.pair("bystander", "with")?.both())),
@@ -170,13 +170,13 @@ fn through(tools: &Tools<'_>, guest: &Guest<'_>, ceiling: &Ceiling, requests: u3
 
 /// Instructions per request of the two ends.
 #[derive(Clone, Copy)]
-struct Pair {
-    client: i64,
-    server: i64,
+pub(super) struct Pair {
+    pub(super) client: i64,
+    pub(super) server: i64,
 }
 
 impl Pair {
-    fn both(self) -> i64 {
+    pub(super) fn both(self) -> i64 {
         self.client + self.server
     }
 }
@@ -224,7 +224,7 @@ impl Measured {
         Ok(measured)
     }
 
-    fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         if let Some((name, value)) = line.strip_prefix("fact ").and_then(|l| l.split_once(' ')) {
             self.facts.insert(name.to_owned(), value.to_owned());
         }
@@ -241,7 +241,7 @@ impl Measured {
         cost.map(Vec::as_slice).with_context(|| format!("no cost of {what} {when}"))
     }
 
-    fn pair(&self, what: &str, when: &str) -> Result<Pair> {
+    pub(super) fn pair(&self, what: &str, when: &str) -> Result<Pair> {
         match self.figures(what, when)? {
             &[client, server, ..] => Ok(Pair { client, server }),
             figures => bail!("cost of {what} {when}: {figures:?}"),
@@ -254,16 +254,16 @@ impl Measured {
         Ok(self.pair(what, "with")?.both() - base / 2)
     }
 
-    fn agent(&self, what: &str) -> Result<i64> {
-        let cost = self.figures(what, "with")?;
-        cost.get(2).copied().with_context(|| format!("no agent in {what}"))
+    pub(super) fn agent(&self, what: &str, when: &str) -> Result<i64> {
+        let cost = self.figures(what, when)?;
+        cost.get(2).copied().with_context(|| format!("no agent in {what} {when}"))
     }
 
     pub(super) fn fact(&self, name: &str) -> Result<&str> {
         self.facts.get(name).map(String::as_str).with_context(|| format!("no fact {name}"))
     }
 
-    fn number(&self, name: &str) -> Result<i64> {
+    pub(super) fn number(&self, name: &str) -> Result<i64> {
         self.fact(name)?.parse().with_context(|| format!("reading {name}"))
     }
 
@@ -311,7 +311,7 @@ mod tests {
         measured.line("cost observed after 102 202");
         measured.line("fact first-span-seconds 12.50 12.25");
         assert_eq!(measured.added("observed").unwrap(), 108);
-        assert_eq!(measured.agent("observed").unwrap(), 40);
+        assert_eq!(measured.agent("observed", "with").unwrap(), 40);
         assert_eq!(measured.first_span().unwrap(), "0.25");
         assert!(measured.added("bystander").is_err());
     }
