@@ -140,8 +140,8 @@ pub const COUNTED: [Kept; 14] = [
     },
 ];
 
-/// Tables of the kernel side: the gauge of their rows as of the last sweep, and what bounds them. A sweep comes
-/// once a second while there are exchanges, and when a process ends.
+/// Tables of the kernel side: the gauge of their rows, and what bounds them. They are counted every ten seconds while
+/// there are exchanges.
 pub const ROWS: [(&str, &str); 4] = [
     ("rows.connections", "connections, of `ebpf.max_connections`"),
     ("rows.tasks", "threads, goroutines and the like that served requests, of `ebpf.max_tasks`"),
@@ -184,20 +184,22 @@ impl Counters {
         })
     }
 
-    /// Copies the kernel's counts to the board.
-    pub(crate) fn copy(&self) {
+    /// Copies the kernel's counts to the board; returns how many exchanges have begun.
+    pub(crate) fn copy(&self) -> u64 {
+        let kept = self.read();
         for (index, counter) in &self.lost {
-            let now = self.read(*index);
+            let now = kept.of(*index);
             self.taken.add(now.saturating_sub(counter.get()));
             counter.set(now);
         }
-        for kept in COUNTED {
+        for counted in COUNTED {
             // What a unit never counts is not shown for it.
-            let now = self.read(kept.index);
+            let now = kept.of(counted.index);
             if now > 0 {
-                self.board.counter(self.stage, kept.what).set(now);
+                self.board.counter(self.stage, counted.what).set(now);
             }
         }
+        kept.of(COUNT_EXCHANGES_OPENED)
     }
 
     /// Says how many rows the tables of [`ROWS`] have.
@@ -207,16 +209,23 @@ impl Counters {
         }
     }
 
-    /// Exchanges that have begun.
-    pub(crate) fn opened(&self) -> u64 {
-        self.read(COUNT_EXCHANGES_OPENED)
+    fn read(&self) -> Counts {
+        Counts(match self.map.lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY) {
+            Ok(Some(per_cpu)) => per_cpu,
+            Ok(None) | Err(_) => Vec::new(),
+        })
     }
+}
 
-    fn read(&self, index: u32) -> u64 {
-        let Ok(Some(per_cpu)) = self.map.lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY) else {
-            return 0;
-        };
-        let number = |bytes: &Vec<u8>| bytes.first_chunk().copied().map_or(0, u64::from_ne_bytes);
-        per_cpu.iter().map(number).sum()
+/// All counts of an object at one moment, by CPU.
+struct Counts(Vec<Vec<u8>>);
+
+impl Counts {
+    /// The count at `index`, of all CPUs.
+    fn of(&self, index: u32) -> u64 {
+        let at = usize::try_from(index).map_or(usize::MAX, |index| index * size_of::<u64>());
+        let number =
+            |bytes: &Vec<u8>| bytes.get(at..)?.first_chunk().copied().map(u64::from_ne_bytes);
+        self.0.iter().filter_map(number).sum()
     }
 }

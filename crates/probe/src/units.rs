@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
@@ -28,6 +28,9 @@ use crate::{ProbeError, Refusal};
 /// An answer whose end cannot be seen is over when nothing has come for so long.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// Shortest time between two counts of rows: a count looks at each place of each table.
+const COUNTING: Duration = Duration::from_secs(10);
+
 /// The map that says which new traces are sampled (`bpf/lib/trace.h`).
 const SAMPLING: &str = "vor_sampling";
 
@@ -48,6 +51,10 @@ struct Watched {
     counters: Counters,
     open: Cell<u32>,
     opened: Cell<u64>,
+    /// When rows of its tables were counted.
+    counted: Cell<Instant>,
+    /// Whether they may be others since.
+    uncounted: Cell<bool>,
 }
 
 fn write_sampling(map: &MapHandle, sampling: Sampling) -> libbpf_rs::Result<()> {
@@ -152,7 +159,13 @@ impl Units {
     /// Ends the exchanges of a process.
     pub(crate) fn retire(&self, process: ProcessKey) {
         for watched in &self.watched {
-            watched.sweep(self.config.http_request_timeout.get(), Some(process.pid));
+            let timeout = self.config.http_request_timeout.get();
+            watched.sweep(&Sweeping {
+                timeout,
+                quiet: QUIET,
+                retired: Some(process.pid),
+                rows: false,
+            });
         }
     }
 
@@ -166,8 +179,8 @@ impl Units {
     /// Copies counters and ends what waits too long.
     pub(crate) fn tick(&self) {
         for watched in &self.watched {
-            watched.counters.copy();
-            watched.sweep_if_open(self.config.http_request_timeout.get());
+            let opened = watched.counters.copy();
+            watched.sweep_if_open(opened, self.config.http_request_timeout.get());
         }
     }
 
@@ -218,7 +231,14 @@ impl Watched {
         {
             tracing::info!(unit = name, %door, "attached");
         }
-        Ok(Self { running, counters, open: Cell::new(0), opened: Cell::new(0) })
+        Ok(Self {
+            running,
+            counters,
+            open: Cell::new(0),
+            opened: Cell::new(0),
+            counted: Cell::new(Instant::now()),
+            uncounted: Cell::new(false),
+        })
     }
 
     fn ring(&self) -> Result<Option<Ring>, ProbeError> {
@@ -228,21 +248,26 @@ impl Watched {
         Ok(map.map(|map| Ring { unit, map }))
     }
 
-    /// A sweep walks over all connections: none without an exchange that was open or has begun since the last.
-    fn sweep_if_open(&self, timeout: Duration) {
+    /// A sweep walks over all connections: none without an exchange that was open or has begun since the last, but for
+    /// one more that counts what there is then. `opened`: exchanges that have begun.
+    fn sweep_if_open(&self, opened: u64, timeout: Duration) {
         if self.running.unit.sweep.is_none() {
             return;
         }
-        let opened = self.counters.opened();
-        if self.open.get() == 0 && self.opened.replace(opened) == opened {
-            return;
+        let idle = self.opened.replace(opened) == opened && self.open.get() == 0;
+        let rows = self.uncounted.get() && self.counted.get().elapsed() >= COUNTING;
+        if !idle || rows {
+            self.sweep(&Sweeping { timeout, quiet: QUIET, retired: None, rows });
         }
-        self.sweep(timeout, None);
     }
 
-    fn sweep(&self, timeout: Duration, retired: Option<u32>) {
-        let (open, rows) = self.running.sweep(&Sweeping { timeout, quiet: QUIET, retired });
+    fn sweep(&self, what: &Sweeping) {
+        let (open, rows) = self.running.sweep(what);
         self.open.set(open);
-        self.counters.full(&rows);
+        self.uncounted.set(!what.rows || open > 0);
+        if what.rows {
+            self.counted.set(Instant::now());
+            self.counters.full(&rows);
+        }
     }
 }

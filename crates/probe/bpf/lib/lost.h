@@ -35,20 +35,26 @@
 #include <kernel.h>
 #include <bpf/bpf_helpers.h>
 
+/* One row, so that user space reads all of them at once. */
+struct counts {
+    __u64 of[COUNTERS];
+};
+
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, COUNTERS);
+    __uint(max_entries, 1);
     __type(key, __u32);
-    __type(value, __u64);
+    __type(value, struct counts);
 } counters SEC(".maps");
 
 /* Counts one of COUNT_…. */
 static __always_inline void count(__u32 what)
 {
-    __u64 *n = bpf_map_lookup_elem(&counters, &what);
+    __u32 zero = 0;
+    struct counts *counts = bpf_map_lookup_elem(&counters, &zero);
 
-    if (n)
-        *n += 1;
+    if (counts && what < COUNTERS)
+        counts->of[what] += 1;
 }
 
 /* Counts one of LOST_…. */

@@ -221,7 +221,8 @@ pub struct Sweep {
     pub argument: fn(&Sweeping) -> Vec<u8>,
     /// Exchanges that are still open, from the argument after the run.
     pub open: fn(&[u8]) -> u32,
-    /// Rows of [`ROWS`](crate::ROWS)' tables, in their order, from the same; empty: it does not count them.
+    /// Rows of [`ROWS`](crate::ROWS)' tables, in their order, from the same, if they were to be counted; empty: it does
+    /// not count them.
     pub rows: fn(&[u8]) -> Vec<u32>,
 }
 
@@ -234,6 +235,8 @@ pub struct Sweeping {
     pub quiet: Duration,
     /// All connections of this pid.
     pub retired: Option<u32>,
+    /// Rows of tables are counted, too.
+    pub rows: bool,
 }
 
 /// A program that user space runs when it has decided about a connection.

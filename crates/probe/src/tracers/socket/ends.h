@@ -183,7 +183,7 @@ static long pass_over(void *map, void *key, void *row, void *context)
     return 0;
 }
 
-/* How many rows there are. */
+/* How many rows there are. Some thirty instructions for each that there may be. */
 static __always_inline __u32 rows_of(void *map)
 {
     return bpf_for_each_map_elem(map, pass_over, NULL, 0);
@@ -196,13 +196,14 @@ int socket_sweep(struct socket_sweeping *how)
     __u32 retired = how->retired;
 
     how->open = 0;
-    bpf_for_each_map_elem(&socket_conns, sweep_one, &s, 0);
+    how->conns = bpf_for_each_map_elem(&socket_conns, sweep_one, &s, 0);
     if (retired) {
         bpf_for_each_map_elem(&vor_requests, forget_request, &s, 0);
         bpf_for_each_map_elem(&vor_tasks, forget_task, &s, 0);
         bpf_map_delete_elem(&vor_conduct, &retired);
     }
-    how->conns = rows_of(&socket_conns);
+    if (!how->count)
+        return 0;
     how->tasks = rows_of(&vor_tasks);
     how->requests = rows_of(&vor_requests);
     how->calls = rows_of(&vor_pairs);

@@ -56,10 +56,12 @@ fn sweeping(what: &Sweeping) -> Vec<u8> {
         quiet_ns: nanos(what.quiet),
         retired: what.retired.unwrap_or_default(),
         open: 0,
+        count: what.rows.into(),
         conns: 0,
         tasks: 0,
         requests: 0,
         calls: 0,
+        _pad: 0,
     };
     argument.as_bytes().to_vec()
 }

@@ -30,10 +30,15 @@ __noinline int socket_sending(struct admitted *who, const __u64 *at)
         return 0;
     __u64 sk = *at;
 
-    if (!sk || BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+    if (!sk)
         return 0;
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
 
+    /* An answer, as a rule: servers are not to pay for the rest. */
+    if (c && c->asks != SENT)
+        return 0;
+    if (BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+        return 0;
     if (!c)
         c = conn_open(sk, SENT, 0);
     if (!c || c->mode != SOCKET_PAIRS || c->asks != SENT || c->owns_next)

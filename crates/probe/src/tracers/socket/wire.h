@@ -76,8 +76,10 @@ struct socket_sweeping {
     __u64 quiet_ns;   /* an answer of unknown length ends after this silence */
     __u32 retired;    /* end the connections of this pid; 0: of none */
     __u32 open;       /* out: exchanges that are still open */
+    __u32 count;      /* whether rows are counted */
     __u32 conns;      /* out: rows of socket_conns, … */
     __u32 tasks;      /* … of vor_tasks */
     __u32 requests;   /* … of vor_requests */
     __u32 calls;      /* … of vor_pairs */
+    __u32 _pad;
 };
