@@ -17,8 +17,8 @@ const C: [(&str, &str); 5] = [
 ];
 const GO: [(&str, &str); 3] =
     [("web", "go/web.go"), ("stock", "shop/stock/stock.go"), ("truth-go", "truth/go/truth.go")];
-/// A Go program with modules of others, which are fetched once.
-const GO_MODULE: (&str, &str) = ("prices", "shop/prices");
+/// Go programs with modules of others, which are fetched once.
+const GO_MODULES: [(&str, &str); 2] = [("prices", "shop/prices"), ("wire", "go/wire")];
 const JAVA: [(&str, &str); 1] = [("truth-java", "truth/Server.java")];
 const RUST: &str = "truth-tokio";
 const SCRIPTS: [&str; 16] = [
@@ -72,8 +72,10 @@ impl Apps {
             go.env("GO111MODULE", "off").env("CGO_ENABLED", "0").args(["build", "-o"]);
             run(go.arg(dir.join(name)).arg(sources.join(source)))?;
         }
-        if find("go").is_some() {
-            let (name, folder) = GO_MODULE;
+        for (name, folder) in GO_MODULES {
+            if find("go").is_none() {
+                continue;
+            }
             let mut go = Command::new("go");
             go.env("GOTOOLCHAIN", "local").env("CGO_ENABLED", "0").args(["build", "-o"]);
             let to = dir.canonicalize()?.join(name);

@@ -136,7 +136,7 @@ pub const COUNTED: [Kept; 14] = [
     Kept {
         index: COUNT_WIRE_UNFIT,
         what: "wire.unfit",
-        meaning: "calls that could not be written: no room in the segment's header, an end of the request's head that cannot be seen, or a send buffer that is nearly full",
+        meaning: "calls that could not be written: no room in the segment's header, an end of the request's head that cannot be seen, a send buffer that is nearly full, or no room in a program's own buffer",
     },
 ];
 

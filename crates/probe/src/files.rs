@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which files with code observed processes have mapped, and what stands in them.
 //!
-//! A file is looked at once, whoever runs it: every unit of [`runtimes::ALL`] may make a plan for it. Its plans are
+//! A file is looked at once, whoever runs it: every unit of [`runtimes::units`] may make a plan for it. Its plans are
 //! attached while an observed process has it mapped, and kept for the next one. What cannot be attached is said
 //! once, counted, and leaves the rest of the file's probes and the other tracers as they are.
 //!
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use vor_config::Propagation;
 use vor_exe::go::OFFSETS;
 use vor_exe::{Executable, FileKey};
 use vor_health::{Board, Counter, Verdict, count};
@@ -41,7 +42,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 pub(crate) struct Files {
     /// The table of offsets.
     go_offsets: Cow<'static, str>,
-    offered: &'static [&'static Unit],
+    offered: Vec<&'static Unit>,
     known: HashMap<FileKey, Known>,
     processes: HashMap<ProcessKey, Process>,
     limit: usize,
@@ -79,7 +80,11 @@ struct Counters {
 }
 
 impl Files {
-    pub(crate) fn new(config: &ProbeConfig, board: &Arc<Board>) -> Result<Self, ProbeError> {
+    pub(crate) fn new(
+        config: &ProbeConfig,
+        writes: Propagation,
+        board: &Arc<Board>,
+    ) -> Result<Self, ProbeError> {
         let go_offsets = match &config.go_offsets {
             None => Cow::Borrowed(OFFSETS),
             Some(path) => fs::read_to_string(path)
@@ -88,7 +93,7 @@ impl Files {
         };
         let count = |what| board.counter("files", what);
         Ok(Self {
-            offered: runtimes::ALL,
+            offered: runtimes::units(writes),
             go_offsets,
             known: HashMap::new(),
             processes: HashMap::new(),
@@ -250,7 +255,7 @@ impl Files {
             go_offsets: &self.go_offsets,
         };
         let mut plans = Vec::new();
-        for unit in self.offered {
+        for unit in &self.offered {
             let Some(code) = unit.code.filter(|code| (code.wants)(*part, path)) else { continue };
             match (code.plan)(&binary) {
                 Ok(Some(plan)) => {

@@ -61,6 +61,9 @@ pub enum ObjectError {
         /// The last lines that libbpf and the verifier said.
         log: Vec<String>,
     },
+    /// The kernel lets nobody write into programs.
+    #[error("the kernel forbids to write into programs (bpf_probe_write_user), as lockdown does")]
+    WriteUser,
     /// A name in the unit's description is not in its object.
     #[error("{0} is not in the object")]
     Name(&'static str),
@@ -74,6 +77,17 @@ pub enum ObjectError {
         /// The last lines that libbpf said.
         log: Vec<String>,
     },
+}
+
+/// Why an object was not loaded. A verifier that does not offer a helper says so in words that depend on its version.
+fn refusal(error: &str, log: Vec<String>) -> ObjectError {
+    let forbidden = |line: &String| {
+        line.contains("helper bpf_probe_write_user") || line.contains("func bpf_probe_write_user")
+    };
+    if log.iter().any(forbidden) {
+        return ObjectError::WriteUser;
+    }
+    ObjectError::Load { error: error.to_owned(), log }
 }
 
 fn tail(log: &[String]) -> String {
@@ -113,8 +127,8 @@ impl Loaded {
         if multi {
             attach_to_many(&mut open);
         }
-        let loaded = heard(|| open.load())
-            .map_err(|(error, log)| ObjectError::Load { error: format!("{error:#}"), log })?;
+        let loaded =
+            heard(|| open.load()).map_err(|(error, log)| refusal(&format!("{error:#}"), log))?;
         remember(&loaded, shared)?;
         Ok(Self { object: loaded, multi })
     }

@@ -53,7 +53,7 @@ impl Owner {
         let drain = Drain::start(outlets).map_err(ProbeError::Thread)?;
         let units = Units::open(config, sampling, writes, board, drain)?;
         let admissions = Arc::new(units.admissions()?);
-        Ok(Self { files: Files::new(config, board)?, units, admissions })
+        Ok(Self { files: Files::new(config, writes, board)?, units, admissions })
     }
 
     pub(crate) fn admissions(&self) -> Arc<Admissions> {

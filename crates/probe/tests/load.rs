@@ -16,7 +16,9 @@ fn root_every_object_loads_or_says_why_not() {
     let report = Report::gather(&settings::defaults());
     eprintln!("{}", serde_json::to_string_pretty(&report).unwrap());
     for unit in &report.units {
-        assert_eq!(unit.loads, Finding::There, "{}", unit.unit);
+        // It loads exactly where the kernel lets it write into programs.
+        let expected = unit.unit != "go_write" || report.probe_write_user.is_there();
+        assert_eq!(unit.loads.is_there(), expected, "{}: {:?}", unit.unit, unit.loads);
     }
     for door in &report.doors {
         match &door.opens {

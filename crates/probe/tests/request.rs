@@ -44,6 +44,7 @@ fn read(line: &str) -> Seen {
     let trace = TraceId(bytes(words[3]).try_into().unwrap());
     let parent = SpanId(bytes(words[4]).try_into().unwrap());
     let context = TraceContext { trace, parent: Some(parent), flags: words[5].parse().unwrap() };
+    assert_eq!(words[6], format!("00-{}-{}-0{}", words[3], words[4], context.flags & 1));
     Seen {
         end: words[0].parse().unwrap(),
         head: words[1].parse().unwrap(),

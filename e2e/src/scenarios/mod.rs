@@ -20,6 +20,7 @@ mod late;
 mod load;
 mod network;
 mod propagation;
+mod propagation_go;
 mod servers;
 mod talks;
 mod traces;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Scenario> {
         traces::list(),
         late::list(),
         propagation::list(),
+        propagation_go::list(),
         truth::list(),
         golang::list(),
         exporters::list(),

@@ -36,7 +36,9 @@ const CLIENTS_OF_ALL: &[&[&str]] = &[
 ];
 const NODE: &[&str] =
     &["node", "-e", "require('http').get('http://URL', answer => answer.pipe(process.stdout))"];
-const MODE: &str = "BEYLA_BPF_CONTEXT_PROPAGATION";
+/// What a program says of its trace by itself.
+pub(super) const OWN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+pub(super) const MODE: &str = "BEYLA_BPF_CONTEXT_PROPAGATION";
 
 pub(super) fn list() -> Vec<Scenario> {
     vec![
@@ -266,7 +268,7 @@ fn clients(scene: &mut Scene<'_>, clients: &[&[&str]]) -> Result<Expected> {
 }
 
 /// The header that says the place of a printed call, `00-trace-span[parent]-flags`.
-fn header(context: &str) -> Option<String> {
+pub(super) fn header(context: &str) -> Option<String> {
     let (ids, rest) = context.split_once('[')?;
     let (_, flags) = rest.split_once(']')?;
     Some(format!("{ids}{flags}"))
@@ -274,7 +276,6 @@ fn header(context: &str) -> Option<String> {
 
 /// nginx passes requests on: what it calls gets one header, its own call's; or the caller's, which it passes on.
 fn nginx(scene: &mut Scene<'_>) -> Result<Expected> {
-    const OWN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let (_, last) = traces::back(scene)?;
     let entry = ports::free()?;
     let block = format!(

@@ -65,9 +65,9 @@ impl Page<'_> {
         self.line("tracefs", &report.tracefs, "the doors kprobe and syscall stay closed")?;
         self.line("kprobes", &report.kprobes, "the door kprobe stays closed")?;
         self.line(
-            "writing to memory of programs (not used by this version)",
+            "writing to memory of programs",
             &report.probe_write_user,
-            "",
+            "go_write is refused",
         )?;
         writeln!(self.out, "\ndoors, cheapest first:")?;
         for found in &report.doors {
@@ -103,7 +103,10 @@ fn cost(unit: &str) -> &'static str {
     match unit {
         "life" => "processes are found by listing them only",
         "wire_tcp" => "ebpf.context_propagation: tcp does nothing here",
-        "wire_http" => "ebpf.context_propagation: headers does nothing here",
+        "wire_http" => "ebpf.context_propagation: headers is for Go programs only here",
+        "go_write" => {
+            "ebpf.context_propagation: headers does for Go programs what it does for others"
+        }
         _ => "network flows are not to be had this way",
     }
 }

@@ -68,3 +68,27 @@ static __always_inline int traceparent_read(struct traceparent *t, const __u8 *a
         return 0;
     return (t->trace[0] || t->trace[1]) && t->span;
 }
+
+static __always_inline void traceparent_hexadecimal(__u8 *to, __u64 word)
+{
+    for (__u32 i = 0; i < 16; i++) {
+        __u8 digit = (i & 1 ? word : word >> 4) & 0xf;
+
+        to[i] = digit < 10 ? '0' + digit : 'a' - 10 + digit;
+        if (i & 1)
+            word >>= 8;
+    }
+}
+
+/* Writes TRACEPARENT_LEN bytes to `to`; of the flags, whether it is sampled. */
+static __always_inline void traceparent_write(__u8 *to, const struct traceparent *t)
+{
+    __builtin_memcpy(to, "00-", 3);
+    traceparent_hexadecimal(to + 3, t->trace[0]);
+    traceparent_hexadecimal(to + 19, t->trace[1]);
+    to[35] = '-';
+    traceparent_hexadecimal(to + 36, t->span);
+    to[52] = '-';
+    to[53] = '0';
+    to[54] = '0' + (t->flags & 1);
+}

@@ -7,6 +7,7 @@ pub mod go;
 pub mod nginx;
 pub mod python;
 
+use vor_config::Propagation;
 use vor_model::Captured;
 
 use crate::tracers::{DecodeError, Unit};
@@ -19,9 +20,16 @@ pub const ALL: &[&Unit] = &[
     &go::grpc::UNIT,
     &go::db::UNIT,
     &go::kafka::UNIT,
+    &go::write::UNIT,
     &nginx::UNIT,
     &python::UNIT,
 ];
+
+/// Those that files are offered to when processes may be admitted to write as `wanted`.
+pub(crate) fn units(wanted: Propagation) -> Vec<&'static Unit> {
+    let writes = |unit: &&&Unit| unit.name == go::write::UNIT.name;
+    ALL.iter().filter(|unit| wanted.headers || !writes(unit)).copied().collect()
+}
 
 /// Reads nothing: for units that have no ring.
 pub(crate) fn silent(record: &[u8]) -> Result<Captured, DecodeError> {

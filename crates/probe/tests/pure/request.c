@@ -2,7 +2,8 @@
 /*
  * Runs bpf/pure on heads of requests on the host. Each case on standard input: how many bytes arrive at once
  * (u8), the request's length (u16) and the request. One line for each on standard output: how it ends, the
- * length of its head and of its body, and the trace, the span and the flags that it names, zeros if none.
+ * length of its head and of its body, and the trace, the span and the flags that it names, zeros if none; then the
+ * value that says the same.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static int one_case(void)
     static __u8 bytes[CAPTURE + HTTP1_SLACK + TRACEPARENT_READS];
     struct http1_scan scan = { 0 };
     struct traceparent t = { 0 };
+    __u8 value[TRACEPARENT_LEN];
     enum http1_end end = HTTP1_CUT;
     __u8 step;
     __u16 len;
@@ -46,7 +48,8 @@ static int one_case(void)
     printf("%d %u %llu ", end, scan.head_len, (unsigned long long)scan.body_len);
     hex(t.trace, 16);
     hex(&t.span, 8);
-    printf("%u\n", t.flags);
+    traceparent_write(value, &t);
+    printf("%u %.*s\n", t.flags, TRACEPARENT_LEN, (const char *)value);
     return 1;
 }
 

@@ -67,6 +67,18 @@ pub enum When {
     CopiesIn,
     /// It copies a value of a channel from there.
     CopiesOut,
+    /// It calls this function, which it does in one place.
+    Calls(&'static str),
+}
+
+impl When {
+    /// The function that it is about, beside the one that it is in.
+    fn called(self) -> Option<&'static str> {
+        match self {
+            Self::Calls(called) => Some(called),
+            _ => None,
+        }
+    }
 }
 
 /// How values of channels are copied: what is called has the type, the target and the source.
@@ -154,9 +166,19 @@ impl Spot {
         Self { functions, program, when: When::CopiesOut, tag: 0 }
     }
 
-    /// Whether the code is not as it is known: a function that copies does it in one place.
+    /// A program where a function calls another, `called`.
+    #[must_use]
+    pub const fn calls(
+        functions: &'static [&'static str],
+        called: &'static str,
+        program: &'static str,
+    ) -> Self {
+        Self { functions, program, when: When::Calls(called), tag: 0 }
+    }
+
+    /// Whether the code is not as it is known: a function that copies, or calls what is asked for, does it in one place.
     fn unknown(&self, program: &Program) -> bool {
-        matches!(self.when, When::CopiesIn | When::CopiesOut)
+        matches!(self.when, When::CopiesIn | When::CopiesOut | When::Calls(_))
             && self.functions.iter().any(|name| program.function(name).is_some())
             && self.places(program).len() != 1
     }
@@ -171,6 +193,11 @@ impl Spot {
             When::Returns => function.returns.iter().map(|site| place(site.offset)).collect(),
             When::CopiesIn => copies(program, function, false).map(place).collect(),
             When::CopiesOut => copies(program, function, true).map(place).collect(),
+            When::Calls(called) => {
+                let to = program.function(called).map(|called| called.code.start);
+                let calls = function.calls.iter().filter(|call| Some(call.to) == to);
+                calls.map(|call| place(call.site.offset)).collect()
+            }
         }
     }
 }
@@ -209,7 +236,7 @@ pub(super) fn plan(library: &Library, binary: &Binary<'_>) -> Result<Option<Plan
 /// Everything that any library wants, by one reading.
 pub(super) fn read(path: &Path, offsets: &str) -> Result<Program, GoError> {
     let spots = LIBRARIES.iter().flat_map(|library| library.features).flat_map(|it| it.spots);
-    let functions = spots.flat_map(|spot| spot.functions).copied();
+    let functions = spots.flat_map(|spot| spot.functions.iter().copied().chain(spot.when.called()));
     let functions: Vec<_> = functions.chain([COPY, CLEAR]).collect();
     let fields = LIBRARIES.iter().flat_map(|library| library.facts());
     let fields: Vec<_> = fields
@@ -226,8 +253,8 @@ pub(super) fn of_program(library: &Library, program: &Program) -> Option<Plan> {
     let offsets: Vec<_> = library.facts().map(|field| field.offset(program)).collect();
     let mut plan = Plan::default();
     for feature in library.features {
-        let first = feature.spots.first().map(|spot| spot.places(program)).unwrap_or_default();
-        if first.is_empty() {
+        let first = feature.spots.first();
+        if first.is_none_or(|spot| spot.places(program).is_empty() && !spot.unknown(program)) {
             continue;
         }
         let needed = library.facts().zip(&offsets).filter(|(field, _)| feature.needs(field));

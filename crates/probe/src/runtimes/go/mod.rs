@@ -18,6 +18,7 @@ pub mod sched;
 mod tests;
 pub mod tls;
 mod unit;
+pub mod write;
 
 pub use library::{Field, Library, Spot, When};
 
@@ -29,4 +30,5 @@ pub const LIBRARIES: &[&Library] = &[
     &grpc::LIBRARY,
     &db::LIBRARY,
     &kafka::LIBRARY,
+    &write::LIBRARY,
 ];

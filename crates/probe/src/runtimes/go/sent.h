@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "heard.h"
+#include "leaving.h"
 
 struct sent {
     __u64 socket;
@@ -29,8 +30,8 @@ static __always_inline void sent_keep(__u64 head, const struct go_call *call)
         bpf_map_update_elem(&GO_UNIT(sent), &key, &sent, BPF_ANY);
 }
 
-/* `head` leaves on `stream`; false: it begins no call that is known. */
-static __always_inline bool sent_leaves(__u64 head, __u32 stream)
+/* `head` leaves on `stream`, as `l` says from here on; false: it begins no call that is known. */
+static __always_inline bool sent_leaves(__u64 head, __u32 stream, struct leaving *l)
 {
     struct heard_key key = heard_key(head, 0);
     const struct sent *sent = head ? bpf_map_lookup_elem(&GO_UNIT(sent), &key) : NULL;
@@ -38,6 +39,9 @@ static __always_inline bool sent_leaves(__u64 head, __u32 stream)
     if (!sent)
         return false;
     stream_call(sent->socket, stream, &sent->place);
+    l->socket = sent->socket;
+    l->place = sent->place;
+    l->stream = stream;
     bpf_map_delete_elem(&GO_UNIT(sent), &key);
     return true;
 }

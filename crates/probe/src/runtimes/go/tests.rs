@@ -89,6 +89,7 @@ go_tls_got go_tls_read go_tls_shaken go_tls_shakes go_tls_write
 go_http2_ask go_http2_done go_http2_head go_http2_leaves go_http2_serve go_http2_served go_http_ask \
 go_http_asked go_http_conn go_http_mux go_http_over go_http_read go_http_serve go_http_served
 go_db_exec go_db_execd go_db_queried go_db_query
+go_write_frame go_write_line
 ";
     assert_eq!(plans, expected);
 }

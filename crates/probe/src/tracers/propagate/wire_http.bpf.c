@@ -16,13 +16,11 @@
  *        that passes the trial
  * Cost   any process: a comparison at changes of a TCP state, a few at the beginning of a connection
  */
-#include "../socket/conn.h"
 #include "connect.h"
+#include "owner.h"
 
-#define LINE_LEN 70
 #define TCP_FLAG_FIN 0x01
-/* Longest head that is read, words that one step looks at, bytes that one step looks at, and steps. */
-#define HEAD_MAX 16384
+/* Words that one step looks at, bytes that one step looks at, and steps. */
 #define STEP_WORDS 16
 #define STEP_BYTES 16
 #define STEPS 600
@@ -108,43 +106,15 @@ int wire_open(struct bpf_sock_ops *ops)
     return 1;
 }
 
-/* The connection whose call is about to be sent, locked; nothing is lost of the call itself when it is too busy. */
-static __always_inline struct socket_conn *call_locked(__u64 sk)
-{
-    struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
-
-    if (!c || conn_lock_quietly(c))
-        return c;
-    count(COUNT_WIRE_UNFIT);
-    return NULL;
-}
-
-/* A head begins: which call it belongs to. From here on nobody else writes the place of that call. */
+/* A head begins: which call it belongs to. */
 static __always_inline void head_begins(struct wire_socket *w, __u64 sk)
 {
-    struct socket_conn *c;
+    struct trace_context place;
 
     w->begun = 1;
     w->span = w->trial;
-    if (w->trial || !(c = call_locked(sk)))
-        return;
-    if (c->placed && !c->written && c->mode == SOCKET_PAIRS && c->asks == SENT) {
-        w->span = c->next.span;
-        c->written = WRITTEN_HEAD;
-    }
-    conn_unlock(c);
-}
-
-/* Nothing was written for the call whose head was read: whoever can may write it otherwise. */
-static __always_inline void call_released(struct wire_socket *w, __u64 sk)
-{
-    struct socket_conn *c = w->trial || !w->span ? NULL : call_locked(sk);
-
-    if (c && c->next.span == w->span)
-        c->written = WRITTEN_NOT;
-    if (c)
-        conn_unlock(c);
-    w->span = 0;
+    if (!w->trial && call_owned(sk, &place))
+        w->span = place.span;
 }
 
 /* The place of the call whose head is over; false when it is not there any more. */
@@ -217,31 +187,6 @@ static __always_inline int head_steps(struct sk_msg_md *msg, struct wire_socket 
     return over;
 }
 
-static __always_inline void hexadecimal(__u8 *to, __u64 word)
-{
-    for (__u32 i = 0; i < 16; i++) {
-        __u8 digit = (i & 1 ? word : word >> 4) & 0xf;
-
-        to[i] = digit < 10 ? '0' + digit : 'a' - 10 + digit;
-        if (i & 1)
-            word >>= 8;
-    }
-}
-
-static __always_inline void line_of(__u8 *to, const struct trace_context *place)
-{
-    __builtin_memcpy(to, "traceparent: 00-", 16);
-    hexadecimal(to + 16, place->trace[0]);
-    hexadecimal(to + 32, place->trace[1]);
-    to[48] = '-';
-    hexadecimal(to + 49, place->span);
-    to[65] = '-';
-    to[66] = '0';
-    to[67] = place->flags & TRACE_SAMPLED ? '1' : '0';
-    to[68] = '\r';
-    to[69] = '\n';
-}
-
 /*
  * Puts a line before `at` of the message. Returns how long it is; negative: the message must not leave.
  * The kernel sends each piece of a message as a segment of its own, and many a server takes what it reads first for a
@@ -302,8 +247,8 @@ __noinline int head_over(struct sk_msg_md *msg, struct wire_socket *w, const __u
 /* Nothing more is looked at; what was not written may be written otherwise. */
 static __always_inline void message_ends(struct wire_socket *w, __u64 sk, bool written)
 {
-    if (!written)
-        call_released(w, sk);
+    if (!written && !w->trial && w->span)
+        call_released(sk, w->span);
     w->done = 1;
 }
 

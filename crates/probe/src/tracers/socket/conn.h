@@ -34,7 +34,14 @@ enum conn_state {
 enum conn_written {
     WRITTEN_NOT = 0,
     WRITTEN_OPTION, /* the unit wire_tcp */
-    WRITTEN_HEAD,   /* the unit wire_http, or the program itself */
+    WRITTEN_HEAD,   /* the unit wire_http or go_write, or the program itself */
+};
+
+/* What a client's unit knows of the heads that were sent on a connection of HTTP/2, which refer to earlier ones. */
+enum conn_heads {
+    HEADS_NONE = 0, /* there were none */
+    HEADS_PLAIN,    /* it saw all of them, and none said its place */
+    HEADS_OTHER,    /* some did, or may have */
 };
 
 struct socket_conn {
@@ -57,7 +64,8 @@ struct socket_conn {
     __u8 written;   /* enum conn_written, of `next` */
     __u8 certain;   /* whoever asks in the open exchange is certain to tell it too */
     __u8 carrier;   /* it carries TLS, and what is said in it has a row of its own; see tls.h */
-    __u8 _pad[2];
+    __u8 heads;     /* enum conn_heads */
+    __u8 _pad[1];
     __u32 iss[2];    /* TCP: first sequence number each way, by enum direction */
     __u64 passed[2]; /* bytes each way since the first that was seen */
     struct pair_key pair;

@@ -252,9 +252,9 @@ int go_grpc_made(struct go_regs *ctx)
 }
 
 /* The head at `at`, if it is one: then its fields are those that were made. */
-static __always_inline bool head_leaves(__u64 at)
+static __always_inline bool head_leaves(__u64 at, struct leaving *l)
 {
-    return sent_leaves(go_word(at, HEAD_FIELDS), go_half(at, HEAD_STREAM));
+    return sent_leaves(go_word(at, HEAD_FIELDS), go_half(at, HEAD_STREAM), l);
 }
 
 /*
@@ -264,8 +264,17 @@ static __always_inline bool head_leaves(__u64 at)
 SEC("uprobe")
 int go_grpc_leaves(struct go_regs *ctx)
 {
-    if (admitted() && !head_leaves(GO_ARG2(ctx)))
-        head_leaves(GO_ARG1(ctx));
+    struct admitted *who = admitted();
+    const struct go_grpc_facts *f;
+    struct leaving leaving = {};
+
+    if (!who || !(f = facts_of(ctx)))
+        return 0;
+    if (!head_leaves(GO_ARG2(ctx), &leaving) && !head_leaves(GO_ARG1(ctx), &leaving))
+        return 0;
+    leaving.block = go_word(GO_ARG0(ctx), f->loopy_block);
+    leaving.writer = go_word(go_word(GO_ARG0(ctx), f->loopy_framer), f->framer_writer);
+    leaving_put(ctx, who, &leaving);
     return 0;
 }
 

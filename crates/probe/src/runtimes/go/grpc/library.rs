@@ -11,6 +11,7 @@ const SERVER: &str = "google.golang.org/grpc/internal/transport.http2Server";
 const CLIENT: &str = "google.golang.org/grpc/internal/transport.http2Client";
 const STATUS: &str = "google.golang.org/grpc/internal/status.Status";
 const ERROR: &str = "google.golang.org/grpc/internal/status.Error";
+const LOOPY: &str = "google.golang.org/grpc/internal/transport.loopyWriter";
 const PROTO: &str = "google.golang.org/genproto/googleapis/rpc/status.Status";
 
 /// The library.
@@ -30,6 +31,9 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Field::new(&[STATUS], &["s"]),
         Field::new(&[ERROR], &["s"]),
         Field::new(&[PROTO], &["Code"]),
+        Field::optional(&[LOOPY], &["framer"]),
+        Field::optional(&[LOOPY], &["hBuf"]),
+        Field::optional(&["google.golang.org/grpc/internal/transport.framer"], &["writer"]),
     ],
     features: &[
         Feature {

@@ -29,4 +29,7 @@ struct go_grpc_facts {
     __u16 status_proto;  /* internal/status.Status */
     __u16 error_status;  /* internal/status.Error */
     __u16 proto_code;    /* genproto's Status */
+    __u16 loopy_framer;  /* internal/transport.loopyWriter */
+    __u16 loopy_block;   /* what heads are encoded into */
+    __u16 framer_writer; /* internal/transport.framer */
 };

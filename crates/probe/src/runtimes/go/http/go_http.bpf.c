@@ -9,6 +9,7 @@
  *        go_http_files    private; offsets of fields, by file
  *        go_http_heard    private; traces of streams that are about to be served
  *        go_http_sent     private; calls over HTTP/2 whose heads are about to be sent
+ *        vor_leaving      the same, for the unit go_write
  *        vor_heard        calls by stream, for their other ends
  *        socket_conns     of the unit `socket`: claimed; the place of each exchange
  *        vor_requests     what goroutines serve
@@ -418,11 +419,20 @@ int go_http2_ask(struct go_regs *ctx)
 SEC("uprobe")
 int go_http2_leaves(struct go_regs *ctx)
 {
+    struct admitted *who = admitted();
     const struct go_http_facts *f;
+    __u32 package = whose(ctx);
+    struct leaving leaving = {};
+    __u64 conn;
 
-    if (!admitted() || !(f = facts_of(ctx)))
+    if (!who || !(f = facts_of(ctx)))
         return 0;
-    sent_leaves(GO_ARG1(ctx), go_half(GO_ARG0(ctx), f->client_stream[whose(ctx)]));
+    if (!sent_leaves(GO_ARG1(ctx), go_half(GO_ARG0(ctx), f->client_stream[package]), &leaving))
+        return 0;
+    conn = go_word(GO_ARG0(ctx), f->stream_conn[package]);
+    if (conn && f->conn_block[package] != GO_NOWHERE)
+        leaving.block = conn + f->conn_block[package];
+    leaving_put(ctx, who, &leaving);
     return 0;
 }
 

@@ -84,6 +84,12 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Field::optional(&["net/http.http2stream"], &["bodyBytes"]),
         Field::optional(&["golang.org/x/net/http2.stream"], &["bodyBytes"]),
         Field::optional(&["net/http/internal/http2.stream"], &["bodyBytes"]),
+        Field::optional(&["net/http.http2clientStream"], &["cc"]),
+        Field::optional(&["golang.org/x/net/http2.clientStream"], &["cc"]),
+        Field::optional(&["net/http/internal/http2.clientStream"], &["cc"]),
+        Field::optional(&["net/http.http2ClientConn"], &["hbuf"]),
+        Field::optional(&["golang.org/x/net/http2.ClientConn"], &["hbuf"]),
+        Field::optional(&["net/http/internal/http2.ClientConn"], &["hbuf"]),
     ],
     features: &[
         Feature {

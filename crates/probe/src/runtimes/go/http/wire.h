@@ -78,4 +78,6 @@ struct go_http_facts {
     __u16 client_stream[GO_HTTP_PACKAGES]; /* http2.clientStream: the same */
     __u16 stream_state[GO_HTTP_PACKAGES];  /* http2.stream */
     __u16 stream_body[GO_HTTP_PACKAGES];
+    __u16 stream_conn[GO_HTTP_PACKAGES]; /* http2.clientStream: its connection */
+    __u16 conn_block[GO_HTTP_PACKAGES];  /* http2.ClientConn: what heads are encoded into */
 };
