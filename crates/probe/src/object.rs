@@ -61,8 +61,10 @@ pub enum ObjectError {
         /// The last lines that libbpf and the verifier said.
         log: Vec<String>,
     },
-    /// The kernel lets nobody write into programs.
-    #[error("the kernel forbids to write into programs (bpf_probe_write_user), as lockdown does")]
+    /// vor may not write into programs.
+    #[error(
+        "vor may not write into programs (bpf_probe_write_user): lockdown forbids it, or CAP_SYS_ADMIN is missing"
+    )]
     WriteUser,
     /// A name in the unit's description is not in its object.
     #[error("{0} is not in the object")]
