@@ -85,7 +85,7 @@ fn a_program_gets_the_probes_of_what_is_linked_into_it() {
     let expected = "\
 go_sched_born go_sched_exit go_sched_new go_sched_out go_sched_pass go_sched_put go_sched_recv \
 go_sched_select go_sched_send go_sched_take
-go_tls_got go_tls_read go_tls_shaken go_tls_shakes go_tls_write
+go_tls_got go_tls_read go_tls_record go_tls_shakes go_tls_write
 go_http2_ask go_http2_done go_http2_head go_http2_leaves go_http2_serve go_http2_served go_http_ask \
 go_http_asked go_http_conn go_http_mux go_http_over go_http_read go_http_serve go_http_served
 go_db_exec go_db_execd go_db_queried go_db_query

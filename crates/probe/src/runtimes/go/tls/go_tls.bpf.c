@@ -3,14 +3,14 @@
  * go_tls: what Go programs say in TLS by crypto/tls, read where it is not encrypted. It goes the way of what the unit
  * `socket` reads in clear text: the same pairs, protocols and verdicts, on a row beside the socket's own.
  *
- * In     entries of (*Conn).Write, entries and returns of (*Conn).Read and of both handshakes
+ * In     entries of (*Conn).Write, its first record, and both handshakes; entries and returns of (*Conn).Read
  * Out    socket_events    of the unit `socket`: one socket_record per exchange
  * State  go_tls_calls     private; calls under way, by goroutine
  *        go_tls_files     private; offsets of fields, by file
  *        socket_conns     of the unit `socket`: carriers, and what is said on them in TLS
  *        vor_requests     what goroutines serve
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
- * Cost   one visit per Write, two per Read, two per connection
+ * Cost   two visits per Write, one per further record, two per Read, one per connection
  */
 #include "../conn.h"
 #include "../../../tracers/socket/pair.h"
@@ -18,9 +18,12 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* RFC 8446, section 5.1 */
+#define APPLICATION_DATA 23
+
 enum kind {
     READS = 0,
-    WRITES, /* and the handshake is not over yet */
+    WRITES, /* and nothing of it has left yet */
 };
 
 /* A call that is under way. */
@@ -112,48 +115,37 @@ static __always_inline bool call_take(struct go_regs *ctx, enum kind kind, struc
 SEC("uprobe")
 int go_tls_shakes(struct go_regs *ctx)
 {
-    struct go_key key = go_key(ctx, WRITES);
     struct admitted *who = admitted();
     const struct go_tls_facts *f;
-    const struct call *waits;
     struct sock *sk;
 
     if (!who || !(f = facts_of(ctx)))
         return 0;
-    waits = bpf_map_lookup_elem(&go_tls_calls, &key);
-    if (waits && waits->conn != GO_ARG0(ctx))
-        bpf_map_delete_elem(&go_tls_calls, &key); /* it has failed before its own */
     sk = go_sock(GO_ARG0(ctx), &f->net);
     if (sk)
         conn_encrypts(sk, who, code_tag(ctx) == GO_TLS_SERVER ? RECEIVED : SENT);
     return 0;
 }
 
-/* Both return an error, or nil: what is written first goes out now. */
+/* (*Conn).Write(b) begins. It may have to wait for the handshake, or for its turn. */
 SEC("uprobe")
-int go_tls_shaken(struct go_regs *ctx)
+int go_tls_write(struct go_regs *ctx)
+{
+    if (admitted())
+        call_keep(ctx, WRITES);
+    return 0;
+}
+
+/* (*Conn).writeRecordLocked(typ, data) begins: the first record of a Write is about to leave. */
+SEC("uprobe")
+int go_tls_record(struct go_regs *ctx)
 {
     struct admitted *who = admitted();
     struct call call;
 
-    if (!who || !call_take(ctx, WRITES, &call) || GO_ARG0(ctx))
+    if (!who || (__u8)GO_ARG1(ctx) != APPLICATION_DATA || !call_take(ctx, WRITES, &call) || !call.len)
         return 0;
     return said(ctx, who, call.conn, SENT, call.buffer, call.len);
-}
-
-/* (*Conn).Write(b) begins. What it is given does not change until it returns, and a call has its place before. */
-SEC("uprobe")
-int go_tls_write(struct go_regs *ctx)
-{
-    struct admitted *who = admitted();
-    const struct go_tls_facts *f;
-
-    if (!who || !GO_ARG2(ctx) || !(f = facts_of(ctx)))
-        return 0;
-    if (go_half(GO_ARG0(ctx), f->shaken))
-        return said(ctx, who, GO_ARG0(ctx), SENT, GO_ARG1(ctx), GO_ARG2(ctx));
-    call_keep(ctx, WRITES);
-    return 0;
 }
 
 /* (*Conn).Read(b) begins. */

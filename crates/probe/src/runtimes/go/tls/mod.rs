@@ -4,7 +4,7 @@
 //! In: what is given to `Write` and what `Read` gives. Out: exchanges, as those of the unit `socket`, whose rows, ring
 //! and verdicts it shares. Units of libraries claim them there as they do in clear text.
 
-use super::library::{Feature, Field, Library, Spot};
+use super::library::{Feature, Library, Spot};
 use super::unit;
 use crate::code::Code;
 use crate::config::ProbeConfig;
@@ -32,20 +32,19 @@ pub const UNIT: Unit = Unit {
 /// What is wanted of a program.
 pub(super) static LIBRARY: Library = Library {
     connects: true,
-    fields: &[Field::new(&["crypto/tls.Conn"], &["isHandshakeComplete", "handshakeStatus"])],
+    fields: &[],
     features: &[Feature {
         name: "TLS",
         spots: &[
             Spot::called(&["crypto/tls.(*Conn).Read"], "go_tls_read"),
             Spot::returns(&["crypto/tls.(*Conn).Read"], "go_tls_got"),
             Spot::called(&["crypto/tls.(*Conn).Write"], "go_tls_write"),
+            Spot::called(&["crypto/tls.(*Conn).writeRecordLocked"], "go_tls_record"),
             Spot::called(&["crypto/tls.(*Conn).clientHandshake"], "go_tls_shakes"),
-            Spot::returns(&["crypto/tls.(*Conn).clientHandshake"], "go_tls_shaken"),
             Spot::called(&["crypto/tls.(*Conn).serverHandshake"], "go_tls_shakes")
                 .tagged(GO_TLS_SERVER),
-            Spot::returns(&["crypto/tls.(*Conn).serverHandshake"], "go_tls_shaken"),
         ],
-        needs: &["crypto/tls.Conn"],
+        needs: &[],
     }],
 };
 

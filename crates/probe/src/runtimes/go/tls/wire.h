@@ -8,5 +8,4 @@
 
 struct go_tls_facts {
     struct go_net_facts net;
-    __u16 shaken; /* crypto/tls.Conn: not 0 once the handshake is over */
 };
