@@ -10,10 +10,10 @@ use zerocopy::FromBytes;
 
 use super::super::call::{origin, text};
 use crate::tracers::DecodeError;
-use crate::tracers::wire::{GO_LEFT, GoHttpRecord};
+use crate::tracers::wire::{GO_CLIENT, GO_HTTP_STATUSES, GO_LEFT, GoHttpRecord};
 
-/// More than any body has: a petabyte.
-const MAX_SIZE: i64 = 1 << 50;
+/// More than bodies have, 824 GB: from there on, a number is the address of something that Go allocated.
+const MAX_SIZE: i64 = 0xc0_0000_0000;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
     let (record, _) = GoHttpRecord::read_from_prefix(bytes)
@@ -24,7 +24,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Captured, DecodeError> {
             value: record.major.into(),
         });
     }
-    if record.status != 0 && !(100..1000).contains(&record.status) {
+    if record.status != 0 && !(100..GO_HTTP_STATUSES).contains(&record.status.into()) {
         return Err(DecodeError::Value {
             field: "go_http_record.status",
             value: record.status.into(),
@@ -52,14 +52,15 @@ fn plausible(record: &GoHttpRecord) -> Result<(), DecodeError> {
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let printed = |byte: &u8| byte.is_ascii_graphic();
     let target = text(&record.target, record.target_len);
+    let client = u32::from(record.call.side) == GO_CLIENT;
     let fits = |size: i64| (-1..MAX_SIZE).contains(&size);
     let checks = [
         ("go_http_record.method", text(&record.method, record.method_len).iter().all(token)),
         ("go_http_record.host", text(&record.host, record.host_len).iter().all(printed)),
         // The decoded path of a client may be anything but begins as all do; `*` and authorities have none.
         ("go_http_record.target", target.first().is_none_or(u8::is_ascii_graphic)),
-        // Every request goes somewhere, and asks for something.
-        ("go_http_record.target", record.target_len != 0 || record.host_len != 0),
+        // Every request that came asks for something, and every one that is made goes somewhere.
+        ("go_http_record.target", record.target_len != 0 || client && record.host_len != 0),
         ("go_http_record.target", record.escaped == 0 || target.iter().all(printed)),
         ("go_http_record.request_size", fits(record.request_size)),
         ("go_http_record.response_size", fits(record.response_size)),
@@ -144,7 +145,7 @@ mod tests {
     use zerocopy::{FromZeros, IntoBytes};
 
     use super::*;
-    use crate::tracers::wire::{GO_CLIENT, GO_RETURNED, GO_SERVER};
+    use crate::tracers::wire::{GO_HTTP_UNREAD, GO_RETURNED, GO_SERVER};
 
     fn record(change: impl FnOnce(&mut GoHttpRecord)) -> GoHttpRecord {
         let mut record = GoHttpRecord::new_zeroed();
@@ -217,11 +218,20 @@ mod tests {
         let changes: [fn(&mut GoHttpRecord); 4] = [
             |record| record.major = 0,
             |record| record.major = 77,
-            |record| record.status = 7,
+            |record| record.status = u16::try_from(GO_HTTP_UNREAD).unwrap(),
             |record| record.status = 60_000,
         ];
         for change in changes {
             assert!(matches!(decode(record(change).as_bytes()), Err(DecodeError::Value { .. })));
+        }
+        let changes: [fn(&mut GoHttpRecord); 4] = [
+            |record| record.target_len = 0,
+            |record| record.method[0] = 0,
+            |record| record.request_size = -2,
+            |record| record.response_size = 0xc0_0001_2000,
+        ];
+        for change in changes {
+            assert!(matches!(decode(record(change).as_bytes()), Err(DecodeError::Text { .. })));
         }
         assert!(matches!(decode(&[0; 8]), Err(DecodeError::Short { len: 8, .. })));
     }

@@ -59,6 +59,12 @@ static __always_inline __u32 whose(struct go_regs *ctx)
     return package < GO_HTTP_PACKAGES ? package : 0;
 }
 
+/* A status, of which there must be one; what cannot be one was read from a wrong place. */
+static __always_inline __u16 status_read(__u64 status)
+{
+    return status && status < GO_HTTP_STATUSES ? status : GO_HTTP_UNREAD;
+}
+
 /* What server and client read alike of their request. */
 static __always_inline void read_request(struct going *g, __u64 request, const struct go_request_facts *f)
 {
@@ -173,9 +179,10 @@ static __always_inline void read_response(struct going *g, const struct go_http_
     __u64 status = go_word(g->writer, f->response_status);
 
     r->response_size = go_word(g->writer, f->response_written);
-    if (!status)
+    /* A handler that wrote nothing may have given none. */
+    if (!status && !r->response_size)
         status = go_byte(go_word(g->writer, f->response_conn), f->conn_hijacked) ? 101 : 200;
-    r->status = status;
+    r->status = status_read(status);
 }
 
 /* serverHandler.ServeHTTP returns. */
@@ -280,9 +287,10 @@ int go_http2_done(struct go_regs *ctx)
         return 0;
     struct go_http_record *r = &g->record;
     __u64 stream = go_word(g->writer, f->state_stream[package]);
+    __u64 status = go_word(g->writer, f->state_status[package]);
 
-    r->status = go_word(g->writer, f->state_status[package]) ?: 200;
     r->response_size = go_word(g->writer, f->state_written[package]);
+    r->status = status_read(!status && !r->response_size ? 200 : status);
     /* A length that the head did not tell is known once the body has ended. */
     if (r->request_size == -1 && go_word(stream, f->stream_state[package]) == HALF_CLOSED_REMOTE &&
         f->stream_body[package] != GO_NOWHERE)
@@ -452,7 +460,7 @@ static __always_inline int asked(struct go_regs *ctx, enum place place)
     struct go_http_record *r = &g->record;
 
     if (answer) {
-        r->status = go_word(answer, f->answer_status);
+        r->status = status_read(go_word(answer, f->answer_status));
         r->response_size = go_word(answer, f->answer_length);
     }
     if (r->major == 1)

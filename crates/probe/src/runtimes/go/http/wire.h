@@ -14,6 +14,11 @@
 #define GO_HTTP_MOVED 2 /* net/http/internal/http2, since 1.27 */
 #define GO_HTTP_PACKAGES 3
 
+/* go_http_record.status: there must be one, and what was read is none. */
+#define GO_HTTP_UNREAD 1
+/* All are less. */
+#define GO_HTTP_STATUSES 1000
+
 /* One request and how it was answered. */
 struct go_http_record {
     struct go_call call;
