@@ -181,10 +181,19 @@ impl Vor {
 
     /// Resident memory, bytes.
     pub fn resident(&self) -> Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// Bytes of memory that hold its own data, without pages of files that the kernel keeps at hand.
+    pub fn anonymous(&self) -> Result<u64> {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, kind: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.program.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmRSS")?;
-        Ok(kib.trim().parse::<u64>()? * 1024)
+        let line = status.lines().find_map(|line| line.strip_prefix(kind));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.with_context(|| format!("no {kind}"))?.trim().parse::<u64>()? * 1024)
     }
 
     /// Tells it to stop and demands that it does, in time and in order.
