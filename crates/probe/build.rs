@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Compiles the kernel programs of all units and generates the Rust types of what they send.
 //!
-//! In: `src/{tracers,runtimes}/*/*.bpf.c`, their `wire.h`, `bpf/`. Out: `<name>.bpf.o` per program file and one
-//! `wire.rs`, in `OUT_DIR`. Knows no unit by name.
+//! In: `src/{tracers,runtimes}/*/*.bpf.c`, their `wire.h`, `bpf/`. Out: `<name>.bpf.o.gz` per program file and
+//! one `wire.rs`, in `OUT_DIR`. Knows no unit by name.
 #![allow(clippy::disallowed_macros, reason = "cargo reads the standard output of build scripts")]
 
 use std::{
     env,
     error::Error,
     fmt::Write as _,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use bindgen::callbacks::{DeriveInfo, ItemInfo, ItemKind, ParseCallbacks};
+use flate2::{Compression, write::GzEncoder};
 
 /// The newest clang that is looked for, and the oldest that knows enough of BPF.
 const CLANG: std::ops::RangeInclusive<u32> = 14..=30;
@@ -34,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let clang = newest_clang()?;
     let (programs, wires) = units(&[root.join("src/tracers"), root.join("src/runtimes")])?;
     for program in &programs {
-        compile(&clang, program, &root, &include, &out)?;
+        let object = compile(&clang, program, &root, &include, &out)?;
+        pack(&clang, &object)?;
     }
     bind(&wires, &root, &out)
 }
@@ -73,13 +76,21 @@ fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 
 fn newest_clang() -> Result<String, String> {
     let numbered = CLANG.rev().map(|version| format!("clang-{version}"));
-    let runs = |name: &String| {
+    let runs = |name: &str| {
         let version = Command::new(name).arg("--version").output();
         version.is_ok_and(|output| output.status.success())
     };
-    numbered.chain(["clang".into()]).find(runs).ok_or_else(|| {
-        "kernel programs need clang 14 or newer: install the package clang".to_owned()
-    })
+    numbered.chain(["clang".into()]).find(|clang| runs(clang) && runs(&strip_of(clang))).ok_or_else(
+        || {
+            "kernel programs need clang and llvm-strip, 14 or newer: install the packages clang and llvm"
+                .to_owned()
+        },
+    )
+}
+
+/// The llvm-strip of the same version.
+fn strip_of(clang: &str) -> String {
+    clang.replace("clang", "llvm-strip")
 }
 
 fn compile(
@@ -88,7 +99,7 @@ fn compile(
     root: &Path,
     include: &Path,
     out: &Path,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<PathBuf, Box<dyn Error>> {
     let name = program.file_stem().ok_or("a program file has no name")?; // x.bpf.c: x.bpf
     let object = out.join(name).with_extension("bpf.o");
     let depfile = out.join(name).with_extension("d");
@@ -120,6 +131,19 @@ fn compile(
         return Err(format!("{clang} refuses {}", program.display()).into());
     }
     watch(&fs::read_to_string(depfile)?, root);
+    Ok(object)
+}
+
+/// Takes what only debuggers read from the object, and compresses it. What the loader reads of types, BTF, stays.
+fn pack(clang: &str, object: &Path) -> Result<(), Box<dyn Error>> {
+    let strip = strip_of(clang);
+    if !Command::new(&strip).arg("--strip-debug").arg(object).status()?.success() {
+        return Err(format!("{strip} refuses {}", object.display()).into());
+    }
+    let packed = fs::File::create(object.with_extension("o.gz"))?;
+    let mut packed = GzEncoder::new(packed, Compression::best());
+    packed.write_all(&fs::read(object)?)?;
+    packed.finish()?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, path::PathBuf, time::Instant};
 use anyhow::{Context, Result};
 
 use crate::{
-    chart, e2e,
+    bench, chart, e2e,
     exec::{self, say},
     golang::matrix,
     repo::Repo,
@@ -184,6 +184,12 @@ impl Sum {
 fn release(repo: &Repo, tally: &mut Tally) -> Result<()> {
     e2e::build(repo)?;
     tally.pass(1);
+    let size = bench::binary(repo)?;
+    if size < bench::BINARY_BYTES {
+        tally.pass(1);
+    } else {
+        tally.fail(format!("vor has {size} bytes, more than {}", bench::BINARY_BYTES));
+    }
     Ok(())
 }
 

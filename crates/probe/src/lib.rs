@@ -40,7 +40,7 @@ use crate::tracers::{Door, Mode};
 pub use admit::Descend;
 pub use config::{BatchLength, ContradictoryPropagation, DoorSetting, ProbeConfig, RingSize};
 pub use counters::{COUNTED, Kept, LOST, LOST_BY_READER, ROWS};
-pub use object::ObjectError;
+pub use object::{ObjectError, Packed};
 pub use tracers::flow as flows;
 
 /// Commands that may wait for the thread that owns the kernel objects.

@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::sync::Once;
 
+use flate2::read::GzDecoder;
 use libbpf_rs::btf::{Btf, types};
 use libbpf_rs::{
     MapCore, MapHandle, ObjectBuilder, OpenObject, PrintLevel, ProgramAttachType, ProgramMut,
@@ -96,6 +98,26 @@ fn tail(log: &[String]) -> String {
     log.iter().flat_map(|line| ["; ", line]).collect()
 }
 
+/// An object's ELF file as the build script leaves it, in gzip: most objects are never loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Packed(pub(crate) &'static [u8]);
+
+impl Packed {
+    /// Opens the object as `name`. libbpf keeps nothing of the file.
+    pub fn open(self, name: &str) -> Result<OpenObject, ObjectError> {
+        listen();
+        let file = self.unpack().map_err(|error| ObjectError::Open(error.to_string()))?;
+        heard(|| ObjectBuilder::default().name(name)?.open_memory(&file))
+            .map_err(|(error, log)| ObjectError::Open(format!("{error:#}{}", tail(&log))))
+    }
+
+    fn unpack(self) -> io::Result<Vec<u8>> {
+        let mut file = Vec::new();
+        GzDecoder::new(self.0).read_to_end(&mut file)?;
+        Ok(file)
+    }
+}
+
 /// What objects share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
@@ -118,10 +140,7 @@ impl Loaded {
         kernel: &Btf<'_>,
         shared: &mut Shared,
     ) -> Result<Self, ObjectError> {
-        listen();
-        let mut open =
-            heard(|| ObjectBuilder::default().name(unit.name)?.open_memory(object.bytes))
-                .map_err(|(error, log)| ObjectError::Open(format!("{error:#}{}", tail(&log))))?;
+        let mut open = object.file.open(unit.name)?;
         size(&mut open, &(unit.sizes)(config))?;
         share(&mut open, shared)?;
         leave_out(&mut open, object, kernel);

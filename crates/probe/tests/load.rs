@@ -38,7 +38,7 @@ fn root_every_object_loads_or_says_why_not() {
 fn every_name_in_a_unit_is_in_all_its_objects() {
     for unit in tracers::ALL.iter().chain(propagate::ALL).chain(runtimes::ALL) {
         for object in unit.objects {
-            let open = libbpf_rs::ObjectBuilder::default().open_memory(object.bytes).unwrap();
+            let open = object.file.open(unit.name).unwrap();
             let programs: Vec<_> = open.progs().map(|program| program.name().to_owned()).collect();
             let maps: Vec<_> = open.maps().map(|map| map.name().to_owned()).collect();
             let sized = (unit.sizes)(&settings::defaults()).into_iter().map(|(map, _)| map);

@@ -21,7 +21,7 @@ const SPANS: usize = 100_000;
 /// What this release may take.
 const START: Duration = Duration::from_millis(300);
 const MEMORY_KIB: u64 = 30 * 1024;
-const BINARY_BYTES: u64 = 15 * 1024 * 1024;
+pub(crate) const BINARY_BYTES: u64 = 15 * 1024 * 1024;
 
 /// What vor logs when it begins to observe a process.
 const SELECTED: &str = "observing";
@@ -50,6 +50,12 @@ impl Drop for Running {
     }
 }
 
+/// Bytes of the binary that the release build has left.
+pub(crate) fn binary(repo: &Repo) -> Result<u64> {
+    let vor = repo.release("vor");
+    Ok(fs::metadata(&vor).with_context(|| format!("no {}", vor.display()))?.len())
+}
+
 pub(crate) fn run(repo: &Repo) -> Result<bool> {
     let tools = Tools::build(repo)?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -76,7 +82,7 @@ pub(crate) fn run(repo: &Repo) -> Result<bool> {
     }
     let seen = spans(&printed)? - asked;
     let (memory, peak) = (vor.status("VmRSS")?, vor.status("VmHWM")?);
-    let binary = fs::metadata(repo.release("vor"))?.len();
+    let binary = binary(repo)?;
 
     let release = exec::text(repo.program("uname").arg("-r"))?;
     let made = format!("{}, {}, {}", release.trim(), repo.date()?, repo.commit()?);

@@ -18,6 +18,8 @@ mod overhead;
 mod propagation;
 mod truth;
 
+pub(crate) use footprint::{BINARY_BYTES, binary};
+
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     /// Instructions per request, counted on an emulated processor

@@ -59,7 +59,11 @@ pub(crate) fn run(repo: &Repo, wanted: &Propagation) -> Result<bool> {
         table.set(MADE, NOTHING, &made);
         table.set(MADE, BEYLA, "6.12.117, 2026-11-23");
     })?;
-    written(&measured)
+    let missing = missing(&measured)?;
+    for what in &missing {
+        say(format_args!("FAILED {what}"));
+    }
+    Ok(missing.is_empty())
 }
 
 /// Row, mode and value.
@@ -104,26 +108,24 @@ fn added_bytes(measured: &Measured, how: &str, mode: &str) -> Result<i64> {
     Ok(bytes(mode)? - bytes(NOTHING)?)
 }
 
-/// Whether every mode wrote what it is for, and every request has its two spans.
-fn written(measured: &Measured) -> Result<bool> {
-    let mut good = true;
+/// Modes that did not write what they are for, and requests without their two spans.
+fn missing(measured: &Measured) -> Result<Vec<String>> {
+    let mut missing = Vec::new();
     for (how, mode, least) in WRITTEN {
         let bytes = added_bytes(measured, how, mode)?;
         if bytes < least {
-            say(format_args!("FAILED {how} {mode}: {bytes} bytes per request, expected {least}"));
-            good = false;
+            missing.push(format!("{how} {mode}: {bytes} bytes per request, expected {least}"));
         }
     }
     for (how, ..) in CONNECTIONS {
         for mode in MODES {
             let spans = measured.fact(&format!("spans-{how}-{mode}"))?;
             if spans.split_once(' ').is_none_or(|(seen, expected)| seen != expected) {
-                say(format_args!("FAILED {how} {mode}: spans seen and expected: {spans}"));
-                good = false;
+                missing.push(format!("{how} {mode}: spans seen and expected: {spans}"));
             }
         }
     }
-    Ok(good)
+    Ok(missing)
 }
 
 #[cfg(test)]
@@ -163,8 +165,9 @@ mod tests {
 
     #[test]
     fn a_mode_that_wrote_nothing_and_a_span_that_is_missing_fail() {
-        assert!(written(&boot(70, "8 8")).unwrap());
-        assert!(!written(&boot(0, "8 8")).unwrap());
-        assert!(!written(&boot(70, "7 8")).unwrap());
+        let missing = |boot: &Measured| missing(boot).unwrap();
+        assert_eq!(missing(&boot(70, "8 8")), <[&str; 0]>::default());
+        assert_eq!(missing(&boot(0, "8 8")), ["fresh headers: 0 bytes per request, expected 70"],);
+        assert_eq!(missing(&boot(70, "7 8")).len(), CONNECTIONS.len() * MODES.len());
     }
 }

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::Limited;
-use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
+use kube::{Client, Config, Resource as _};
 use tower_http::map_response_body::MapResponseBodyLayer;
 
 use super::cache::AskError;
 use super::config::{Enable, KubernetesConfig};
+use super::seen::{SeenNode, SeenPod};
 
 /// Where Kubernetes puts what a pod needs to reach it.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -93,10 +93,10 @@ fn kubeconfig(config: &KubernetesConfig) -> Option<PathBuf> {
 /// The node this host is: what the pod called like it runs on, or the node called like it.
 pub(super) async fn node_name(client: &Client, host: &str) -> Result<Option<String>, kube::Error> {
     let it = ListParams::default().fields(&format!("metadata.name={host}")).limit(1);
-    let pods = Api::<Pod>::default_namespaced(client.clone()).list(&it).await?;
+    let pods = Api::<SeenPod>::default_namespaced(client.clone()).list(&it).await?;
     if let Some(pod) = pods.items.into_iter().next() {
-        return Ok(pod.spec.and_then(|spec| spec.node_name));
+        return Ok(pod.node_name());
     }
-    let nodes = Api::<Node>::all(client.clone()).list(&it).await?;
-    Ok(nodes.items.into_iter().next().and_then(|node| node.metadata.name))
+    let nodes = Api::<SeenNode>::all(client.clone()).list(&it).await?;
+    Ok(nodes.items.into_iter().next().and_then(|node| node.meta().name.clone()))
 }

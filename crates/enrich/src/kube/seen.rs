@@ -214,6 +214,13 @@ pub(super) trait Keep {
     fn keep(&self, store: &Store) -> Option<Object>;
 }
 
+impl SeenPod {
+    /// The node it runs on, when it has been given one.
+    pub(super) fn node_name(self) -> Option<String> {
+        self.spec.node_name
+    }
+}
+
 impl Keep for SeenPod {
     fn keep(&self, store: &Store) -> Option<Object> {
         let Self { metadata, spec, status, .. } = self;

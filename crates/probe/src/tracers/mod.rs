@@ -20,6 +20,7 @@ use vor_model::{Captured, ConnId};
 
 use crate::code::Code;
 use crate::config::ProbeConfig;
+use crate::object::Packed;
 
 /// All tracers, in the order in which they are loaded.
 pub const ALL: &[&Unit] = &[
@@ -71,8 +72,8 @@ pub struct Unit {
 pub struct Object {
     /// The door it goes through; `None` when the unit has no choice.
     pub door: Option<Door>,
-    /// The ELF file, at an address that is a multiple of 8.
-    pub bytes: &'static [u8],
+    /// The ELF file.
+    pub file: Packed,
     /// Where its programs are attached.
     pub hooks: &'static [Hook],
 }
@@ -286,17 +287,10 @@ pub enum DecodeError {
     },
 }
 
-/// The ELF file of `<name>.bpf.c`. libbpf reads it where it lies, and wants its headers aligned.
+/// The ELF file of `<name>.bpf.c`.
 macro_rules! object {
-    ($name:literal) => {{
-        static OBJECT: &$crate::tracers::Aligned<[u8]> = &$crate::tracers::Aligned(
-            *include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf.o")),
-        );
-        &OBJECT.0
-    }};
+    ($name:literal) => {
+        $crate::object::Packed(include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf.o.gz")))
+    };
 }
 pub(crate) use object;
-
-/// See [`object!`].
-#[repr(C, align(8))]
-pub(crate) struct Aligned<T: ?Sized>(pub(crate) T);

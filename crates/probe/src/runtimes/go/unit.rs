@@ -14,7 +14,7 @@ macro_rules! unit {
             name: $name,
             objects: &[crate::tracers::Object {
                 door: None,
-                bytes: crate::tracers::object!($name),
+                file: crate::tracers::object!($name),
                 hooks: &[],
             }],
             ring: Some(concat!($name, "_events")),

@@ -14,7 +14,7 @@ use crate::tracers::{Object, Unit, object};
 /// What is loaded and how it is attached.
 pub const UNIT: Unit = Unit {
     name: "nginx",
-    objects: &[Object { door: None, bytes: object!("nginx"), hooks: &[] }],
+    objects: &[Object { door: None, file: object!("nginx"), hooks: &[] }],
     ring: None,
     decode: crate::runtimes::silent,
     sizes: |_| Vec::new(),

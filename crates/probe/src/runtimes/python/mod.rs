@@ -17,7 +17,7 @@ use tables::{methods, object_type};
 /// What is loaded and how it is attached.
 pub const UNIT: Unit = Unit {
     name: "python",
-    objects: &[Object { door: None, bytes: object!("python"), hooks: &[] }],
+    objects: &[Object { door: None, file: object!("python"), hooks: &[] }],
     ring: None,
     decode: crate::runtimes::silent,
     sizes: items_sizes,

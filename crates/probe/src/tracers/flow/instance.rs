@@ -4,12 +4,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use libbpf_rs::{MapCore, MapHandle, ObjectBuilder, OpenObject};
+use libbpf_rs::{MapCore, MapHandle, OpenObject};
 use zerocopy::IntoBytes;
 
 use super::config::Source;
 use super::links::Layer;
-use crate::object::{ObjectError, heard, listen};
+use crate::object::{ObjectError, Packed, heard};
 use crate::tracers::object;
 use crate::tracers::wire::FlowConfig;
 
@@ -23,7 +23,7 @@ pub(super) type Constants = FlowConfig;
 
 /// Programs by what packets begin with, for packets that come in and that go out.
 struct Programs {
-    bytes: &'static [u8],
+    file: Packed,
     ethernet: [&'static str; 2],
     ip: [&'static str; 2],
 }
@@ -31,12 +31,12 @@ struct Programs {
 fn programs(source: Source) -> Programs {
     match source {
         Source::SocketFilter => Programs {
-            bytes: object!("flow_socket"),
+            file: object!("flow_socket"),
             ethernet: ["flow_eth", "flow_eth"],
             ip: ["flow_ip", "flow_ip"],
         },
         Source::Tc => Programs {
-            bytes: object!("flow_tc"),
+            file: object!("flow_tc"),
             ethernet: ["flow_eth_in", "flow_eth_out"],
             ip: ["flow_ip_in", "flow_ip_out"],
         },
@@ -77,10 +77,7 @@ impl Instance {
         sizes: &[(&'static str, u32)],
         first: Option<&Self>,
     ) -> Result<Self, ObjectError> {
-        listen();
-        let programs = programs(source);
-        let mut open = heard(|| ObjectBuilder::default().name("flow")?.open_memory(programs.bytes))
-            .map_err(|(error, log)| ObjectError::Open(format!("{error:#}; {}", log.join("; "))))?;
+        let mut open = programs(source).file.open("flow")?;
         prepare(&mut open, constants, sizes, first)?;
         let object = heard(|| open.load())
             .map_err(|(error, log)| ObjectError::Load { error: format!("{error:#}"), log })?;
@@ -156,8 +153,8 @@ mod tests {
     #[test]
     fn every_program_that_is_named_is_in_its_object_and_no_other() {
         for source in [Source::SocketFilter, Source::Tc] {
-            let Programs { bytes, ethernet, ip } = programs(source);
-            let open = ObjectBuilder::default().open_memory(bytes).unwrap();
+            let Programs { file, ethernet, ip } = programs(source);
+            let open = file.open("flow").unwrap();
             let there: Vec<_> = open.progs().map(|program| program.name().to_owned()).collect();
             let named: Vec<_> = ethernet.into_iter().chain(ip).collect();
             assert!(named.iter().all(|name| there.iter().any(|found| found == name)), "{there:?}");

@@ -14,7 +14,7 @@ pub const UNIT: Unit = Unit {
     name: "life",
     objects: &[Object {
         door: None,
-        bytes: object!("life"),
+        file: object!("life"),
         hooks: &[
             Hook::section("life_fork"),
             Hook::section("life_exec"),

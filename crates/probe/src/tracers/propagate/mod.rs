@@ -15,7 +15,7 @@ pub const TCP: Unit = Unit {
     name: "wire_tcp",
     objects: &[Object {
         door: None,
-        bytes: object!("wire_tcp"),
+        file: object!("wire_tcp"),
         hooks: &[Hook::section("wire_connect"), Hook::cgroup("wire_option")],
     }],
     ring: None,
@@ -31,7 +31,7 @@ pub const HTTP: Unit = Unit {
     name: "wire_http",
     objects: &[Object {
         door: None,
-        bytes: object!("wire_http"),
+        file: object!("wire_http"),
         hooks: &[
             Hook::section("wire_connect"),
             Hook::cgroup("wire_open"),

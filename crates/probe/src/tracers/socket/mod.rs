@@ -22,11 +22,11 @@ use crate::tracers::{Door, Judge, Mode, Object, Sweep, Sweeping, Unit, lineage_s
 pub const UNIT: Unit = Unit {
     name: "socket",
     objects: &[
-        Object { door: Some(Door::Fentry), bytes: object!("socket_fentry"), hooks: hooks::FENTRY },
-        Object { door: Some(Door::Kprobe), bytes: object!("socket_kprobe"), hooks: hooks::KPROBE },
+        Object { door: Some(Door::Fentry), file: object!("socket_fentry"), hooks: hooks::FENTRY },
+        Object { door: Some(Door::Kprobe), file: object!("socket_kprobe"), hooks: hooks::KPROBE },
         Object {
             door: Some(Door::Syscall),
-            bytes: object!("socket_syscall"),
+            file: object!("socket_syscall"),
             hooks: hooks::SYSCALL,
         },
     ],

@@ -7,10 +7,10 @@
 use std::io::{self, Read};
 use std::mem::size_of;
 
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, ObjectBuilder};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle};
 use zerocopy::FromBytes;
 
-use crate::object::{ObjectError, heard, listen};
+use crate::object::{ObjectError, heard};
 use crate::tracers::object;
 use crate::tracers::wire::{TCPSTAT_LOST, TcpstatRecord};
 
@@ -32,11 +32,7 @@ pub(crate) struct Tcpstat {
 impl Tcpstat {
     /// Loads and attaches them.
     pub(crate) fn open() -> Result<Self, ObjectError> {
-        listen();
-        let open = heard(|| ObjectBuilder::default().name(UNIT)?.open_memory(object!("tcpstat")))
-            .map_err(|(error, log)| {
-            ObjectError::Open(format!("{error:#}; {}", log.join("; ")))
-        })?;
+        let open = object!("tcpstat").open(UNIT)?;
         let object = heard(|| open.load())
             .map_err(|(error, log)| ObjectError::Load { error: format!("{error:#}"), log })?;
         let listing = attach(&object, LISTING)?;

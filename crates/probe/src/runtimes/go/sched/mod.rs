@@ -14,7 +14,7 @@ use crate::tracers::{Object, Unit, items_sizes, object};
 /// The unit.
 pub const UNIT: Unit = Unit {
     name: "go_sched",
-    objects: &[Object { door: None, bytes: object!("go_sched"), hooks: &[] }],
+    objects: &[Object { door: None, file: object!("go_sched"), hooks: &[] }],
     ring: None,
     decode: silent,
     sizes,

@@ -15,7 +15,7 @@ use crate::tracers::{Object, Unit, object, socket};
 /// The unit.
 pub const UNIT: Unit = Unit {
     name: "go_tls",
-    objects: &[Object { door: None, bytes: object!("go_tls"), hooks: &[] }],
+    objects: &[Object { door: None, file: object!("go_tls"), hooks: &[] }],
     ring: None,
     decode: silent,
     sizes,

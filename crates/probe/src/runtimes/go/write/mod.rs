@@ -14,7 +14,7 @@ use crate::tracers::{Object, Unit, lineage_sizes, object};
 /// The unit.
 pub const UNIT: Unit = Unit {
     name: "go_write",
-    objects: &[Object { door: None, bytes: object!("go_write"), hooks: &[] }],
+    objects: &[Object { door: None, file: object!("go_write"), hooks: &[] }],
     ring: None,
     decode: silent,
     sizes,
