@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A server of net/http: `hello PORT` says hello to everybody; `hello PORT NEXT` asks the server on port NEXT for what
-// it is to say.
+// A server of net/http: `hello PORT` says hello to everybody, `hello PORT tls` does so by HTTPS; `hello PORT URL` asks
+// the server at that URL for what it is to say.
 package main
 
 import (
+	"crypto/tls"
 	"io"
 	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 )
 
@@ -16,8 +19,10 @@ func hello(w http.ResponseWriter, _ *http.Request) {
 }
 
 func ask(next string) http.HandlerFunc {
+	// The other's certificate is nobody's.
+	http.DefaultTransport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	return func(w http.ResponseWriter, r *http.Request) {
-		answer, err := http.Get("http://127.0.0.1:" + next + r.URL.Path)
+		answer, err := http.Get(next + r.URL.Path)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
@@ -28,13 +33,24 @@ func ask(next string) http.HandlerFunc {
 }
 
 func main() {
-	handler := hello
-	switch len(os.Args) {
-	case 2:
-	case 3:
-		handler = ask(os.Args[2])
-	default:
+	if len(os.Args) < 2 {
 		os.Exit(2)
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], http.HandlerFunc(handler)))
+	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	switch {
+	case len(os.Args) == 2:
+		log.Fatal(http.Serve(listener, http.HandlerFunc(hello)))
+	case os.Args[2] == "tls":
+		// It has a certificate of its own.
+		server := httptest.NewUnstartedServer(http.HandlerFunc(hello))
+		server.Listener.Close()
+		server.Listener = listener
+		server.StartTLS()
+		select {}
+	default:
+		log.Fatal(http.Serve(listener, ask(os.Args[2])))
+	}
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `bench go`: what observing Go programs costs. Instructions per request of a server and of one that asks another
-//! (`tests/vm/overhead/hello.go`), counted in a virtual machine; and how long probes take to come into a large program,
-//! on this machine.
+//! `bench go`: what observing Go programs costs. Instructions per request of a server and of one that asks another, by
+//! HTTP and by HTTPS (`tests/vm/overhead/hello.go`), counted in a virtual machine; and how long probes take to come
+//! into a large program, on this machine.
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -14,7 +14,6 @@ use super::{
 use crate::{
     exec::{self, say},
     golang::Toolchain,
-    page::Table,
     repo::Repo,
     vm::{self, guest::Guest},
 };
@@ -32,10 +31,14 @@ const ROWS: &[(&str, &str)] = &[
     (rows::HELLO, "115.0 k"),
     (rows::FRONT, "267.5 k"),
     (rows::BACK, "133.0 k"),
+    (rows::SECURE_FRONT, ""),
+    (rows::SECURE_BACK, ""),
     (rows::AGENT_HELLO, "85.5 k"),
     (rows::AGENT_PROXY, "268.5 k"),
+    (rows::AGENT_SECURE, ""),
     (rows::ADDED_HELLO, "138.5 k"),
     (rows::ADDED_PROXY, "431.0 k"),
+    (rows::ADDED_SECURE, ""),
     (rows::SPANS, "11500 / 11500"),
     (rows::MADE, "6.12.117, 2026-11-23"),
 ];
@@ -44,10 +47,16 @@ mod rows {
     pub(super) const HELLO: &str = "hello server";
     pub(super) const FRONT: &str = "server that asks another, per request";
     pub(super) const BACK: &str = "… the other";
+    pub(super) const SECURE_FRONT: &str = "server that asks another by HTTPS, per request";
+    pub(super) const SECURE_BACK: &str = "… the other, by HTTPS";
     pub(super) const AGENT_HELLO: &str = "the agent itself, per hello";
     pub(super) const AGENT_PROXY: &str = "the agent itself, per request that is passed on";
+    pub(super) const AGENT_SECURE: &str =
+        "the agent itself, per request that is passed on by HTTPS";
     pub(super) const ADDED_HELLO: &str = "**added per hello, all together**";
     pub(super) const ADDED_PROXY: &str = "**added per request that is passed on, all together**";
+    pub(super) const ADDED_SECURE: &str =
+        "**added per request that is passed on by HTTPS, all together**";
     pub(super) const SPANS: &str = "spans / requests and calls";
     pub(super) const MADE: &str = "kernel, door, date, commit";
 }
@@ -94,6 +103,13 @@ pub(crate) fn run(repo: &Repo, wanted: &Go) -> Result<bool> {
     Ok(all && within)
 }
 
+/// The workloads: what each is called in the guest, the rows of its servers, of the agent, and of all together.
+const WORKLOADS: &[(&str, &[&str], &str, &str)] = &[
+    ("hello", &[rows::HELLO], rows::AGENT_HELLO, rows::ADDED_HELLO),
+    ("proxy", &[rows::FRONT, rows::BACK], rows::AGENT_PROXY, rows::ADDED_PROXY),
+    ("https", &[rows::SECURE_FRONT, rows::SECURE_BACK], rows::AGENT_SECURE, rows::ADDED_SECURE),
+];
+
 /// Measures one way of observing, writes its column, and says whether every span came.
 fn measure(
     tools: &Tools<'_>,
@@ -103,46 +119,31 @@ fn measure(
 ) -> Result<bool> {
     let repo = tools.repo;
     let run = Measured::boot(tools, guest, [mode, &wanted.door, "go"], wanted.requests)?;
-    let row = format!("{}, {}, {}, {}", guest.release, wanted.door, repo.date()?, repo.commit()?);
+    let stamp = format!("{}, {}, {}, {}", guest.release, wanted.door, repo.date()?, repo.commit()?);
     let (spans, asked) = run.fact("spans")?.split_once(' ').context("reading spans")?;
-    // Each list begins with the client, which nobody observes, and ends with the agent where there is one.
-    let [hello, proxy] = ["hello", "proxy"].map(|what| -> Result<_> {
-        let with = run.figures(what, "with")?;
-        let (before, after) = (run.figures(what, "base")?, run.figures(what, "after")?);
+    let mut cells =
+        vec![(rows::SPANS, column, format!("{spans} / {asked}")), (rows::MADE, column, stamp)];
+    for &(workload, servers, agent, all) in WORKLOADS {
+        // Each list begins with the client, which nobody observes; the agent comes last.
+        let with = run.figures(workload, "with")?;
+        let (before, after) = (run.figures(workload, "base")?, run.figures(workload, "after")?);
         let base: Vec<i64> = before.iter().zip(after).map(|(b, a)| i64::midpoint(*b, *a)).collect();
+        let ([_, bases @ ..], [_, figures @ .., own]) = (base.as_slice(), with) else {
+            bail!("figures of {workload}: {with:?}");
+        };
+        for ((row, base), figure) in servers.iter().zip(bases).zip(figures) {
+            cells.push((row, "no agent", kilo(*base)));
+            cells.push((row, column, kilo(*figure)));
+        }
         let added = with.iter().sum::<i64>() - base.iter().sum::<i64>();
-        Ok((base, with.to_vec(), added))
-    });
-    let ((hello_base, hello, hello_added), (proxy_base, proxy, proxy_added)) = (hello?, proxy?);
-    let (&[_, base], &[_, server, agent]) = (hello_base.as_slice(), hello.as_slice()) else {
-        bail!("figures of hello: {hello:?}");
-    };
-    let (&[_, front_base, back_base], &[_, front, back, proxy_agent]) =
-        (proxy_base.as_slice(), proxy.as_slice())
-    else {
-        bail!("figures of proxy: {proxy:?}");
-    };
-    let fill = |table: &mut Table| {
-        for (row, figure) in
-            [(rows::HELLO, base), (rows::FRONT, front_base), (rows::BACK, back_base)]
-        {
-            table.set(row, "no agent", &kilo(figure));
+        cells.push((agent, column, kilo(*own)));
+        cells.push((all, column, kilo(added)));
+        say(format_args!("{column}: {workload} +{}", kilo(added)));
+    }
+    write(repo, "go", COLUMNS, |table| {
+        for (row, column, value) in &cells {
+            table.set(row, column, value);
         }
-        for (row, figure) in [
-            (rows::HELLO, server),
-            (rows::FRONT, front),
-            (rows::BACK, back),
-            (rows::AGENT_HELLO, agent),
-            (rows::AGENT_PROXY, proxy_agent),
-            (rows::ADDED_HELLO, hello_added),
-            (rows::ADDED_PROXY, proxy_added),
-        ] {
-            table.set(row, column, &kilo(figure));
-        }
-        table.set(rows::SPANS, column, &format!("{spans} / {asked}"));
-        table.set(rows::MADE, column, &row);
-    };
-    write(repo, "go", COLUMNS, fill)?;
-    say(format_args!("{column}: hello +{}, proxy +{}", kilo(hello_added), kilo(proxy_added)));
+    })?;
     Ok(spans == asked)
 }
