@@ -17,8 +17,9 @@ use crate::scene::exact;
 use crate::scrape::{self, Sample};
 use crate::until::until;
 
-/// How long vor may take to stop.
-const STOP: Duration = Duration::from_secs(3);
+/// How long vor may take to stop: what `shutdown_timeout` says. Each tracepoint that it leaves costs the kernel a grace
+/// period, one after the other: 20 of them take 0.7 s on a machine at rest, and four times that on a busy one.
+const STOP: Duration = Duration::from_secs(10);
 
 /// Environment of one vor.
 #[derive(Debug, Clone, Default)]
