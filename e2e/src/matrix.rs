@@ -3,6 +3,7 @@
 //!
 //! `cargo xtask go-matrix` builds the programs. A cell is called `go/VERSION/FORM/CASE`.
 
+mod grpc;
 mod tls;
 mod wrong;
 
@@ -41,7 +42,7 @@ enum Case {
     Xnet(&'static str),
     /// HTTP/1.1 in TLS by this library, in the midst of others.
     Tls(&'static str),
-    /// gRPC: one message each way, or many.
+    /// gRPC: one message each way, many, or such of many sizes.
     Grpc(&'static str),
     /// `database/sql` with `lib/pq` against PostgreSQL.
     Sql,
@@ -53,7 +54,7 @@ enum Case {
     Wrong,
 }
 
-const CASES: [(&str, Case); 19] = [
+const CASES: [(&str, Case); 20] = [
     ("http", Case::Http("plain")),
     ("https", Case::Http("tls1")),
     ("http2", Case::Http("tls2")),
@@ -67,6 +68,7 @@ const CASES: [(&str, Case); 19] = [
     ("tls-net-http", Case::Tls("net")),
     ("grpc-unary", Case::Grpc("unary")),
     ("grpc-stream", Case::Grpc("stream")),
+    ("grpc-sizes", Case::Grpc("sizes")),
     ("sql", Case::Sql),
     ("redis", Case::Redis),
     ("kafka", Case::Kafka("kafka")),
@@ -162,13 +164,8 @@ impl Cell {
                 Ok(Expected::both(BODIES, BODIES).losing(&SHARED))
             }
             Case::Tls(library) => tls::run(self, scene, library, port),
-            Case::Grpc(kind) => {
-                let server = scene.serve(self.command(&["serve", &text]), port)?;
-                let client = scene.start(self.command(&["call", &text, kind, &calls]))?;
-                self.ask(scene, client, &[server])?;
-                grpc(&scene.spans(2 * CALLS)?, kind)?;
-                Ok(Expected::both(CALLS, CALLS).losing(&SHARED))
-            }
+            Case::Grpc("sizes") => grpc::sizes(self, scene, port),
+            Case::Grpc(kind) => grpc::calls(self, scene, kind, port),
             Case::Sql => {
                 services::postgres(scene, port)?;
                 let client = scene.start(self.command(&[&text, &calls]))?;
@@ -322,28 +319,6 @@ fn sides(spans: &[Span]) -> (Vec<&Span>, Vec<&Span>) {
 fn expect(span: &Span, name: &str, value: &str) -> Result<()> {
     let found = span.attr(name);
     ensure!(found == value, "{name} is {found:?}, not {value:?}: {:?}", span.attrs);
-    Ok(())
-}
-
-fn grpc(spans: &[Span], kind: &str) -> Result<()> {
-    let method = match kind {
-        "unary" => "Count",
-        "stream" => "Watch",
-        other => bail!("no kind {other}"),
-    };
-    let (servers, clients) = sides(spans);
-    said(&servers)?;
-    below(&servers, &clients, true)?;
-    for side in [servers, clients] {
-        ensure!(side.len() == CALLS, "{} spans of one side", side.len());
-        let missing = side.iter().filter(|span| span.attr("rpc.grpc.status_code") == "5");
-        ensure!(missing.count() == 1, "not one NOT_FOUND");
-        for span in side {
-            expect(span, "rpc.system", "grpc")?;
-            expect(span, "rpc.service", "shop.Stock")?;
-            expect(span, "rpc.method", method)?;
-        }
-    }
     Ok(())
 }
 

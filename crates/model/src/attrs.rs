@@ -114,6 +114,12 @@ impl From<i64> for Value {
         Self::Int(number)
     }
 }
+/// What no attribute can say is the largest number.
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Int(number.try_into().unwrap_or(i64::MAX))
+    }
+}
 impl From<u16> for Value {
     fn from(number: u16) -> Self {
         Self::Int(number.into())

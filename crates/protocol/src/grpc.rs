@@ -14,6 +14,9 @@ const SYSTEM: Key = Key::new("rpc.system");
 const SERVICE: Key = Key::new("rpc.service");
 const METHOD: Key = Key::new("rpc.method");
 const CODE: Key = Key::new("rpc.grpc.status_code");
+/// Named like the conventions' metrics of sizes: there, they have no attribute.
+const REQUEST_SIZE: Key = Key::new("rpc.request.size");
+const RESPONSE_SIZE: Key = Key::new("rpc.response.size");
 
 const LABELS: &[Key] = &[SYSTEM, SERVICE, METHOD, CODE, SERVER_ADDRESS, SERVER_PORT];
 
@@ -48,6 +51,7 @@ pub struct Call {
     service: Arc<str>,
     method: Arc<str>,
     code: u32,
+    sizes: Option<[u64; 2]>,
 }
 
 impl Call {
@@ -56,29 +60,40 @@ impl Call {
     pub fn new(path: &str, code: u32) -> Option<Self> {
         let (service, method) = path.strip_prefix('/')?.rsplit_once('/')?;
         let whole = !service.is_empty() && !method.is_empty() && code <= LAST_CODE;
-        whole.then(|| Self { service: service.into(), method: method.into(), code })
+        whole.then(|| Self { service: service.into(), method: method.into(), code, sizes: None })
+    }
+
+    /// Bytes of all its messages, as they were sent: what the client said, and what the server answered.
+    #[must_use]
+    pub fn with_sizes(self, request: u64, response: u64) -> Self {
+        Self { sizes: Some([request, response]), ..self }
     }
 
     /// The operation that it was for the process on `side`.
     #[must_use]
     pub fn operation(self, side: Side) -> Operation {
-        let Self { service, method, code } = self;
+        let Self { service, method, code, sizes } = self;
         let path: Arc<str> = format!("/{service}/{method}").into();
         let (label, families) = match side {
             Side::Server => ("GRPC", SERVER_FAMILIES),
             Side::Client => ("GRPCClient", CLIENT_FAMILIES),
         };
-        let attrs = Attrs::new()
+        let mut attrs = Attrs::new()
             .with(SYSTEM, "grpc")
             .with(SERVICE, Arc::clone(&service))
             .with(METHOD, Arc::clone(&method))
             .with(CODE, i64::from(code));
+        if let Some([request, response]) = sizes {
+            attrs.set(REQUEST_SIZE, request);
+            attrs.set(RESPONSE_SIZE, response);
+        }
+        let size = sizes.map_or(0, |[request, _]| request);
         Operation {
             protocol: "grpc",
             kind: side.into(),
             name: format!("{service}/{method}").into(),
             status: status(side, code),
-            headline: Headline { label, code, verb: Cow::Borrowed(""), object: path, size: 0 },
+            headline: Headline { label, code, verb: Cow::Borrowed(""), object: path, size },
             families,
             context: None,
             handled: None,
@@ -105,7 +120,13 @@ mod tests {
         assert_eq!((&*call.service, &*call.method), ("shop.Cart", "Add"));
         let server = call.clone().operation(Side::Server);
         assert_eq!((server.status, &*server.name), (Status::Unset, "shop.Cart/Add"));
-        assert!(matches!(call.operation(Side::Client).status, Status::Error(_)));
+        assert!(matches!(call.clone().operation(Side::Client).status, Status::Error(_)));
+        let sized = call.clone().with_sizes(5, 6).operation(Side::Client).attrs;
+        let of = |key| sized.get(&key).cloned();
+        assert_eq!(
+            [of(REQUEST_SIZE), of(RESPONSE_SIZE)],
+            [5, 6].map(|size: i64| Some(size.into()))
+        );
         for (path, code) in [("shop.Cart/Add", 0), ("/Add", 0), ("//", 0), ("/a/b", 17), ("", 0)] {
             assert_eq!(Call::new(path, code), None, "{path}");
         }

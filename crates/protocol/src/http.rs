@@ -295,10 +295,10 @@ impl Request {
             }
         }
         if let Some(size) = self.body {
-            attrs.set(HTTP_REQUEST_BODY_SIZE, whole(size));
+            attrs.set(HTTP_REQUEST_BODY_SIZE, size);
         }
         if let Outcome::Answered(_, Some(size)) = outcome {
-            attrs.set(HTTP_RESPONSE_BODY_SIZE, whole(size));
+            attrs.set(HTTP_RESPONSE_BODY_SIZE, size);
         }
         if !self.version.is_empty() {
             attrs.set(PROTOCOL_VERSION, self.version);
@@ -342,10 +342,6 @@ fn error_type(outcome: Outcome) -> Value {
         Outcome::TimedOut => "timeout".into(),
         Outcome::Closed => "connection_closed".into(),
     }
-}
-
-fn whole(size: u64) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

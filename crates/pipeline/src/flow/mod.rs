@@ -81,8 +81,8 @@ static ROWS: &[Row] = &[
     (DST_NAME, |flow| Some(name(flow.key.dst, &flow.dst_facts))),
     (DIRECTION, |flow| flow.initiator.map(|initiator| direction(initiator).into())),
     (IFACE, |flow| flow.iface_name.clone().map(Value::from)),
-    (BYTES, |flow| Some(whole(flow.bytes))),
-    (PACKETS, |flow| Some(whole(flow.packets))),
+    (BYTES, |flow| Some(flow.bytes.into())),
+    (PACKETS, |flow| Some(flow.packets.into())),
     (IFACE_DIRECTION, |flow| Some(passage(flow.key.passage).into())),
     (AGENT_IP, |flow| flow.agent.clone().map(Value::from)),
     (Key::new("client.port"), |flow| Some(asking(flow)?.port.into())),
@@ -134,7 +134,7 @@ const ALWAYS: usize = 11;
 impl Attributed for Flow {
     fn attribute(&self, key: &Key) -> Option<Cow<'_, Value>> {
         if *key == INTER_ZONE_BYTES {
-            return between_zones(self).then(|| Cow::Owned(whole(self.bytes)));
+            return between_zones(self).then(|| Cow::Owned(self.bytes.into()));
         }
         let row = ROWS.iter().find(|(known, _)| known == key)?;
         row.1(self).map(Cow::Owned)
@@ -230,10 +230,6 @@ const fn version(ip: IpAddr) -> &'static str {
 
 fn text(text: &Arc<str>) -> Option<Value> {
     (!text.is_empty()).then(|| Arc::clone(text).into())
-}
-
-fn whole(number: u64) -> Value {
-    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn some(count: u32) -> Option<Value> {

@@ -77,6 +77,12 @@ static __always_inline __u64 go_word(__u64 at, __u16 offset)
     return word;
 }
 
+/* Where the goroutine's stack ends: runtime.g begins with its bounds. */
+static __always_inline __u64 go_stack_end(struct go_regs *ctx)
+{
+    return go_word(GO_GOROUTINE(ctx), 8);
+}
+
 /* The half word at `at` + `offset`, or 0. */
 static __always_inline __u32 go_half(__u64 at, __u16 offset)
 {

@@ -2,10 +2,12 @@
 
 // A server and a client of google.golang.org/grpc, without generated code.
 //
-//	grpc serve PORT
+//	grpc serve PORT [sizes]
 //	grpc call PORT unary|stream COUNT    begins once a line came on standard input
+//	grpc call PORT sizes                 the same
 //
-// The client makes COUNT calls, and the last one fails. The first names a trace.
+// The client makes COUNT calls, and the last one fails. The first names a trace. With `sizes`, messages are of many
+// lengths, and each end says how much it sent and received in each call.
 package main
 
 import (
@@ -115,17 +117,28 @@ func serve(address string) error {
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer()
+	var options []grpc.ServerOption
+	if len(os.Args) > 3 {
+		options = append(options, grpc.StatsHandler(scale{}))
+	}
+	server := grpc.NewServer(options...)
 	server.RegisterService(&service, nil)
 	return server.Serve(listener)
 }
 
 func call(address, kind string, count int) error {
-	connection, err := grpc.Dial(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if kind == "sizes" {
+		options = append(options, grpc.WithStatsHandler(scale{}))
+	}
+	connection, err := grpc.Dial(address, options...)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
+	if kind == "sizes" {
+		return sizes(connection)
+	}
 	act := unary
 	if kind == "stream" {
 		act = stream
@@ -149,7 +162,10 @@ func main() {
 	if os.Args[1] == "serve" {
 		log.Fatal(serve(address))
 	}
-	count, err := strconv.Atoi(os.Args[4])
+	count, err := 0, error(nil)
+	if len(os.Args) > 4 {
+		count, err = strconv.Atoi(os.Args[4])
+	}
 	if err == nil {
 		_, err = bufio.NewReader(os.Stdin).ReadString('\n')
 	}

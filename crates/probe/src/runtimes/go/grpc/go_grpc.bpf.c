@@ -8,11 +8,13 @@
  *        go_grpc_files    private; offsets of fields, by file
  *        go_grpc_heard    private; traces of streams that are about to be served
  *        go_grpc_sent     private; calls whose heads are about to be sent
+ *        go_grpc_bytes    private; how much a call has sent and received, by stream of the transport
+ *        go_grpc_takes    private; what receives a message just now, by goroutine
  *        vor_heard        calls by stream, for their other ends
  *        socket_conns     of the unit `socket`: claimed
  *        vor_requests     what goroutines serve
  * Needs  uprobes with cookies (5.15), ring buffer (5.8), task storage (5.11)
- * Cost   five visits per call, four of a server
+ * Cost   six visits per call, four of a server; one per message that is sent, two per message that is received
  */
 #include "wire.h"
 
@@ -31,6 +33,7 @@ enum kind {
 
 struct going {
     __u64 stream; /* *clientStream of a call that begins */
+    __u64 bytes;  /* address of the transport's stream, by which they are counted; 0: they are not */
     __u8 streams; /* it is to be followed by its stream */
     __u8 active;
     __u8 _pad[6];
@@ -39,6 +42,7 @@ struct going {
 
 #define GO_UNIT(thing) go_grpc_##thing
 #include "../sent.h"
+#include "bytes.h"
 
 /* In headerFrame and clientHeaders: the number of the stream, and the slice of fields. */
 #define HEAD_STREAM 0
@@ -66,6 +70,13 @@ static __always_inline __u32 error_code(__u64 type, __u64 error, const struct go
         return 0;
     code = status_code(go_word(error, f->error_status), f);
     return code && code <= CODE_MAX ? code : CODE_UNKNOWN;
+}
+
+/* A call ends now, and nothing of it is needed any more. */
+static __always_inline void call_end(struct going *g, const struct go_key *key)
+{
+    bytes_end(g);
+    going_end(g, key);
 }
 
 /* The number of the stream whose head the MetaHeadersFrame at `frame` is; 0 when it is none. */
@@ -130,6 +141,7 @@ int go_grpc_serve(struct go_regs *ctx)
     if (sk) {
         conn_take(sk, who, RECEIVED);
         go_connected(&r->call, sk);
+        bytes_begin(g, GO_ARG3(ctx));
     }
     struct heard_key heard = heard_key(transport, go_half(stream, f->stream_id));
 
@@ -164,7 +176,7 @@ int go_grpc_served(struct go_regs *ctx)
         return 0;
     g = going(&key);
     if (g)
-        going_end(g, &key);
+        call_end(g, &key);
     return 0;
 }
 
@@ -198,18 +210,28 @@ int go_grpc_stream(struct go_regs *ctx)
     return 0;
 }
 
-/* (*clientStream).newAttemptLocked(…) begins: what the program gets may be a wrapper of this stream. */
+/*
+ * (*clientStream).newAttemptLocked(…) begins: what the program gets may be a wrapper of this stream. Of a call that is
+ * tried again later, bytes are not counted.
+ */
 SEC("uprobe")
 int go_grpc_attempt(struct go_regs *ctx)
 {
-    struct go_key key = go_key(ctx, CLIENT);
+    struct go_key key = go_key(ctx, CLIENT), stream = go_key(ctx, STREAM);
     struct going *g;
 
     if (!admitted())
         return 0;
     g = going(&key);
-    if (g && g->streams)
-        g->stream = GO_ARG0(ctx);
+    if (g) {
+        if (g->streams)
+            g->stream = GO_ARG0(ctx);
+        return 0;
+    }
+    stream.goroutine = GO_ARG0(ctx);
+    g = going(&stream);
+    if (g)
+        g->bytes = 0;
     return 0;
 }
 
@@ -233,6 +255,74 @@ int go_grpc_conn(struct go_regs *ctx)
         conn_take(sk, who, SENT);
         go_connected(&g->record.call, sk);
     }
+    return 0;
+}
+
+/* (*http2Client).NewStream(ctx, header, …) returns (stream, error). */
+SEC("uprobe")
+int go_grpc_begun(struct go_regs *ctx)
+{
+    struct go_key key = go_key(ctx, CLIENT);
+    struct going *g;
+
+    if (!admitted())
+        return 0;
+    g = going(&key);
+    if (g && !GO_ARG1(ctx))
+        bytes_begin(g, GO_ARG0(ctx));
+    return 0;
+}
+
+/*
+ * (*http2Client).write(stream, head, …) and that of http2Server begin, Write until 1.68: with a message, or without one
+ * to say that there will be none.
+ */
+SEC("uprobe")
+int go_grpc_send(struct go_regs *ctx)
+{
+    __u64 stream = GO_ARG1(ctx), head = GO_ARG2(ctx), stack;
+    struct bytes *bytes;
+
+    if (!admitted() || GO_ARG3(ctx) != MESSAGE_HEAD || !(bytes = bytes_through(stream)))
+        return 0;
+    stack = go_stack_end(ctx);
+    /* The function begins again when the stack has grown, which puts it elsewhere. */
+    if (bytes->head == head && bytes->stack != stack)
+        return 0;
+    bytes->head = head;
+    bytes->stack = stack;
+    bytes_add(&bytes->sent, stream, head);
+    return 0;
+}
+
+/* (*parser).recvMsg(…) begins. */
+SEC("uprobe")
+int go_grpc_take(struct go_regs *ctx)
+{
+    struct heard_key key = heard_key(GO_GOROUTINE(ctx), 0);
+    __u64 parser = GO_ARG0(ctx);
+
+    if (admitted())
+        bpf_map_update_elem(&go_grpc_takes, &key, &parser, BPF_ANY);
+    return 0;
+}
+
+/* (*parser).recvMsg returns (format, message, error). */
+SEC("uprobe")
+int go_grpc_took(struct go_regs *ctx)
+{
+    struct heard_key key = heard_key(GO_GOROUTINE(ctx), 0);
+    const struct go_grpc_facts *f;
+    __u64 *found, parser, stream;
+    struct bytes *bytes;
+
+    if (!admitted() || !(f = facts_of(ctx)) || !(found = bpf_map_lookup_elem(&go_grpc_takes, &key)))
+        return 0;
+    parser = *found;
+    bpf_map_delete_elem(&go_grpc_takes, &key);
+    stream = go_interface(parser, f->parser_from);
+    if (!GO_ARG4(ctx) && (bytes = bytes_through(stream)))
+        bytes_add(&bytes->received, stream, parser + f->parser_head);
     return 0;
 }
 
@@ -292,7 +382,7 @@ int go_grpc_invoked(struct go_regs *ctx)
     if (!g || g->streams)
         return 0;
     g->record.status = error_code(GO_ARG0(ctx), GO_ARG1(ctx), f);
-    going_end(g, &key);
+    call_end(g, &key);
     return 0;
 }
 
@@ -311,7 +401,7 @@ int go_grpc_opened(struct go_regs *ctx)
         return 0;
     if (GO_ARG2(ctx)) {
         g->record.status = error_code(GO_ARG2(ctx), GO_ARG3(ctx), f);
-        going_end(g, &key);
+        call_end(g, &key);
         return 0;
     }
     stream.goroutine = g->stream ?: GO_ARG1(ctx);
@@ -335,6 +425,6 @@ int go_grpc_finish(struct go_regs *ctx)
     if (!g)
         return 0;
     g->record.status = error_code(GO_ARG1(ctx), GO_ARG2(ctx), f);
-    going_end(g, &stream);
+    call_end(g, &stream);
     return 0;
 }

@@ -12,6 +12,7 @@ const CLIENT: &str = "google.golang.org/grpc/internal/transport.http2Client";
 const STATUS: &str = "google.golang.org/grpc/internal/status.Status";
 const ERROR: &str = "google.golang.org/grpc/internal/status.Error";
 const LOOPY: &str = "google.golang.org/grpc/internal/transport.loopyWriter";
+const PARSER: &str = "google.golang.org/grpc.parser";
 const PROTO: &str = "google.golang.org/genproto/googleapis/rpc/status.Status";
 
 /// The library.
@@ -34,6 +35,8 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
         Field::optional(&[LOOPY], &["framer"]),
         Field::optional(&[LOOPY], &["hBuf"]),
         Field::optional(&["google.golang.org/grpc/internal/transport.framer"], &["writer"]),
+        Field::new(&[PARSER], &["r"]),
+        Field::new(&[PARSER], &["header"]),
     ],
     features: &[
         Feature {
@@ -70,6 +73,32 @@ pub(in crate::runtimes::go) static LIBRARY: Library = Library {
                 ),
             ],
             needs: &[CLIENT, STATUS, ERROR, PROTO],
+        },
+        Feature {
+            name: "sizes of gRPC",
+            spots: &[
+                Spot::called(&["google.golang.org/grpc.(*parser).recvMsg"], "go_grpc_take"),
+                Spot::returns(&["google.golang.org/grpc.(*parser).recvMsg"], "go_grpc_took"),
+                Spot::called(
+                    &[
+                        "google.golang.org/grpc/internal/transport.(*http2Server).write",
+                        "google.golang.org/grpc/internal/transport.(*http2Server).Write",
+                    ],
+                    "go_grpc_send",
+                ),
+                Spot::called(
+                    &[
+                        "google.golang.org/grpc/internal/transport.(*http2Client).write",
+                        "google.golang.org/grpc/internal/transport.(*http2Client).Write",
+                    ],
+                    "go_grpc_send",
+                ),
+                Spot::returns(
+                    &["google.golang.org/grpc/internal/transport.(*http2Client).NewStream"],
+                    "go_grpc_begun",
+                ),
+            ],
+            needs: &[PARSER],
         },
         Feature {
             name: "outgoing traces of gRPC",

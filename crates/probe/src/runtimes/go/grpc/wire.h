@@ -10,7 +10,10 @@ struct go_grpc_record {
     struct go_call call;
     __u32 status;
     __u16 method_len;
-    __u8 _pad[2];
+    __u8 counted; /* whether bytes are known */
+    __u8 _pad;
+    __u64 sent; /* bytes of messages, as they were sent, without their heads */
+    __u64 received;
     __u8 method[GO_GRPC_METHOD]; /* /package.Service/Method */
 };
 
@@ -32,4 +35,6 @@ struct go_grpc_facts {
     __u16 loopy_framer;  /* internal/transport.loopyWriter */
     __u16 loopy_block;   /* what heads are encoded into */
     __u16 framer_writer; /* internal/transport.framer */
+    __u16 parser_from;   /* parser, which reads messages of a stream */
+    __u16 parser_head;
 };

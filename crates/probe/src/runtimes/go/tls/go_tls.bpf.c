@@ -76,18 +76,12 @@ static __always_inline int said(struct go_regs *ctx, struct admitted *who, __u64
     return socket_data(who, &key, way, &x, len);
 }
 
-/* Where the goroutine's stack ends: runtime.g begins with its bounds. */
-static __always_inline __u64 stack_end(struct go_regs *ctx)
-{
-    return go_word(GO_GOROUTINE(ctx), 8);
-}
-
 /* A method of a *tls.Conn begins whose argument is a slice. */
 static __always_inline void call_keep(struct go_regs *ctx, enum kind kind)
 {
     struct call call = { .conn = GO_ARG0(ctx), .buffer = GO_ARG1(ctx), .len = GO_ARG2(ctx) };
     struct go_key key = go_key(ctx, kind);
-    __u64 end = stack_end(ctx);
+    __u64 end = go_stack_end(ctx);
 
     call.on_stack = call.buffer >= ctx->sp && call.buffer < end;
     if (call.on_stack)
@@ -107,7 +101,7 @@ static __always_inline bool call_take(struct go_regs *ctx, enum kind kind, struc
     *call = *found;
     bpf_map_delete_elem(&go_tls_calls, &key);
     if (call->on_stack)
-        call->buffer = stack_end(ctx) - call->buffer;
+        call->buffer = go_stack_end(ctx) - call->buffer;
     return true;
 }
 
