@@ -21,12 +21,13 @@ const GO: [(&str, &str); 3] =
 const GO_MODULES: [(&str, &str); 2] = [("prices", "shop/prices"), ("wire", "go/wire")];
 const JAVA: [(&str, &str); 1] = [("truth-java", "truth/Server.java")];
 const RUST: &str = "truth-tokio";
-const SCRIPTS: [&str; 16] = [
+const SCRIPTS: [&str; 17] = [
     "python/connections.py",
     "python/datagrams.py",
     "python/front.py",
     "python/late.py",
     "python/mixed.py",
+    "python/options.py",
     "python/sdk.py",
     "python/server.py",
     "python/threads.py",

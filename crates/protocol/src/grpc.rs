@@ -87,13 +87,18 @@ impl Call {
             attrs.set(REQUEST_SIZE, request);
             attrs.set(RESPONSE_SIZE, response);
         }
-        let size = sizes.map_or(0, |[request, _]| request);
         Operation {
             protocol: "grpc",
             kind: side.into(),
             name: format!("{service}/{method}").into(),
             status: status(side, code),
-            headline: Headline { label, code, verb: Cow::Borrowed(""), object: path, size },
+            headline: Headline {
+                label,
+                code,
+                verb: Cow::Borrowed(""),
+                object: path,
+                size: sizes.map_or(0, |[request, _]| request),
+            },
             families,
             context: None,
             handled: None,

@@ -49,10 +49,8 @@ pub(super) fn sizes(cell: &Cell, scene: &mut Scene<'_>, port: u16) -> Result<Exp
     let spans = scene.spans(2 * SIZED)?;
     let told = spans.iter().map(|span| {
         let sizes = [span.attr("rpc.request.size"), span.attr("rpc.response.size")];
-        let (end, [sent, received]) = match span.server {
-            true => ("serve", [sizes[1], sizes[0]]),
-            false => ("call", sizes),
-        };
+        let (end, [sent, received]) =
+            if span.server { ("serve", [sizes[1], sizes[0]]) } else { ("call", sizes) };
         format!("{end} /shop.Stock/{} {sent} {received}", span.attr("rpc.method"))
     });
     let told: BTreeSet<String> = told.collect();

@@ -67,7 +67,7 @@ pub(super) fn list() -> Vec<Scenario> {
 }
 
 /// A second vor, which sees `pid` only, that listens on `port`.
-fn second(scene: &Scene<'_>, mode: &str, port: u16, pid: u32) -> Result<Vor> {
+pub(super) fn second(scene: &Scene<'_>, mode: &str, port: u16, pid: u32) -> Result<Vor> {
     let dir = scene.dir().join("second");
     fs::create_dir(&dir)?;
     let mut settings = Settings::port(port).with("BEYLA_TRACE_PRINTER", "text").with(MODE, mode);
@@ -84,7 +84,7 @@ fn second(scene: &Scene<'_>, mode: &str, port: u16, pid: u32) -> Result<Vor> {
 }
 
 /// What the second vor printed, once it is so much.
-fn printed_by(scene: &Scene<'_>, vor: &mut Vor, count: usize) -> Result<Vec<Line>> {
+pub(super) fn printed_by(scene: &Scene<'_>, vor: &mut Vor, count: usize) -> Result<Vec<Line>> {
     until(format!("{count} spans of the second vor"), scene.limit(), || {
         vor.runs()?;
         Ok(vor.printed()?.len() >= count)

@@ -2,22 +2,25 @@
 //! Context on the wire of Go programs, written into their own buffers.
 
 use std::collections::HashSet;
+use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::propagation::{MODE, OWN, header};
+use super::propagation::{MODE, OWN, header, printed_by, second};
 use crate::ports;
+use crate::printed::Line;
 use crate::scenario::{Expected, Scenario, Skip};
 use crate::scene::{Actor, Scene};
 use crate::until::until;
 
 /// What a Go program speaks.
-const WAYS: [&str; 4] = ["plain", "tls1", "tls2", "grpc"];
+const WAYS: [&str; 6] = ["plain", "tls1", "tls2", "xnet", "h2c", "grpc"];
 /// Those whose buffer a head may fill.
-const SMALL: [&str; 3] = ["plain", "tls1", "tls2"];
+const SMALL: [&str; 5] = ["plain", "tls1", "tls2", "xnet", "h2c"];
 
 pub(super) fn list() -> Vec<Scenario> {
-    vec![Scenario::new("wire-go", golang).smoke()]
+    vec![Scenario::new("wire-go", golang).smoke(), Scenario::new("wire-go-all", owners).needs(&["python3"])]
 }
 
 /// What a client says of a request.
@@ -49,14 +52,11 @@ impl Heard {
     }
 }
 
-/// What a Go program asks in many ways, by HTTP/1, HTTPS, HTTP/2 and gRPC: each request says once where the printed call is,
+/// What a Go program asks in many ways, by HTTP/1, HTTPS, HTTP/2 (of net/http and of x/net) and gRPC: each request says once where the printed call is,
 /// or what it says by itself, and arrives otherwise as it was sent. Where the kernel forbids to write into programs, vor
 /// says so, and only requests of HTTP/1 in clear text do not leave as they are.
 fn golang(scene: &mut Scene<'_>) -> Result<Expected> {
-    if !scene.world.apps.has("wire") {
-        let why = "Go, or the modules of the program `wire`, are not there";
-        return Err(Skip(why.into()).into());
-    }
+    there(scene)?;
     let mut clients = Vec::new();
     let mut pids = Vec::new();
     for way in WAYS {
@@ -96,9 +96,80 @@ fn golang(scene: &mut Scene<'_>) -> Result<Expected> {
     Ok(Expected::default())
 }
 
+/// A Go program asks another by HTTPS in mode `all`, each with a vor of its own: each call is told once, by a header where
+/// that can be written or the program has one, and otherwise by an option; and the other end is below it.
+fn owners(scene: &mut Scene<'_>) -> Result<Expected> {
+    there(scene)?;
+    let port = ports::free()?;
+    let text = port.to_string();
+    let mut serve = scene.world.apps.program("wire");
+    serve.args(["serve", &text, "tls1"]);
+    let server = scene.serve(serve, port)?;
+    let copy = scene.dir().join("caller");
+    fs::copy(scene.world.apps.path("wire"), &copy)?;
+    let mut ask = Command::new(copy);
+    ask.args(["ask", &text, "tls1", "4"]);
+    let client = scene.start(ask)?;
+    let settings = scene.executable("/caller$")?.with(MODE, "all");
+    scene.observe_printed(&settings, &[client.pid])?;
+    scene.probed(1)?;
+    let mut other = second(scene, "all", port, server.pid)?;
+    other.probed(1, scene.limit())?;
+    let listener = listen(scene, port)?;
+    scene.go(client)?;
+    let said = scene.program(client)?.stdout()?;
+    let heard: Vec<_> = said.lines().filter_map(|line| Heard::read("tls1", line)).collect();
+    scene.printed(heard.len())?;
+    let options = scene.program(listener)?.stdout()?;
+    let (calls, answers) = (scene.vor()?.printed()?, printed_by(scene, &mut other, heard.len())?);
+    for request in &heard {
+        let of = |lines: &[Line]| {
+            lines.iter().find(|line| line.object == request.path).map(|line| line.context.clone())
+        };
+        let call = of(&calls).and_then(|context| header(&context)).context("no call")?;
+        let above = if request.expected == "own" { OWN } else { &call };
+        let below = of(&answers).is_some_and(|context| is_below(&context, above));
+        // Where a header is behind 1,536 bytes of a head, vor does not see it.
+        let far = request.path.starts_with("/edge/") && !request.value.is_empty();
+        ensure!(below || far, "{request:?}: {:?} is not below {above}", of(&answers));
+        let span = call.split('-').nth(2).unwrap_or_default();
+        let by_option = options.lines().any(|line| line.ends_with(span));
+        ensure!(by_option == request.value.is_empty(), "{request:?}: by an option {by_option}");
+    }
+    other.stop(scene.world.patience)?;
+    scene.dismiss(&LOSSES)?;
+    Ok(Expected::default())
+}
+
+/// A program that prints which options of calls to `port` pass.
+fn listen(scene: &mut Scene<'_>, port: u16) -> Result<Actor> {
+    let mut command = scene.world.apps.python("python/options.py")?;
+    command.arg(port.to_string());
+    let listener = scene.start(command)?;
+    until("somebody listens to options", scene.limit(), || {
+        Ok(scene.program(listener)?.stdout()?.contains("ready"))
+    })?;
+    Ok(listener)
+}
+
+/// Whether a printed call's place is below what a header says.
+fn is_below(context: &str, header: &str) -> bool {
+    let mut words = header.split('-').skip(1);
+    let (trace, span) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    context.starts_with(&format!("00-{trace}-")) && context.contains(&format!("[{span}]"))
+}
+
 /// Connections that were open before the probes were there, and two at work on one at the same moment.
 const LOSSES: [&str; 4] =
     ["assemble/unclaimed", "socket/conn_busy", "go_http/conn_busy", "go_grpc/conn_busy"];
+
+/// Skips where the programs are not there.
+fn there(scene: &Scene<'_>) -> Result<()> {
+    if scene.world.apps.has("wire") {
+        return Ok(());
+    }
+    Err(Skip("Go, or the modules of the program `wire`, are not there".into()).into())
+}
 
 /// A server, and a client that waits for its sign.
 fn pair(scene: &mut Scene<'_>, way: &str) -> Result<(Actor, Actor)> {

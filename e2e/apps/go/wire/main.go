@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A server that says which traceparent it heard, and a client that asks it in many ways: net/http in the clear, with
-// TLS, and HTTP/2; and gRPC.
+// TLS, and HTTP/2; x/net/http2 with TLS and in the clear; and gRPC.
 //
-//	wire serve PORT plain|tls1|tls2|grpc
-//	wire ask PORT plain|tls1|tls2|grpc COUNT    begins once a line came on standard input
+//	wire serve PORT plain|tls1|tls2|xnet|h2c|grpc
+//	wire ask PORT plain|tls1|tls2|xnet|h2c|grpc COUNT    begins once a line came on standard input
 //
 // The client prints a line for each request: its path, what is expected to be heard, and what was heard. It ends with
 // an error when what arrived is not what it sent.
@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -30,6 +31,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/h2c"
 )
 
 // What is expected to be heard: the place of the call, what the program says itself, or the place if it fits.
@@ -73,10 +77,19 @@ func fields(header http.Header) string {
 
 func serve(address, way string) error {
 	server := http.Server{Addr: address, Handler: http.HandlerFunc(answer)}
-	if way == "plain" {
+	switch way {
+	case "plain":
+		return server.ListenAndServe()
+	case "h2c":
+		server.Handler = h2c.NewHandler(server.Handler, &http2.Server{})
 		return server.ListenAndServe()
 	}
 	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
+	if way == "xnet" {
+		if err := http2.ConfigureServer(&server, &http2.Server{}); err != nil {
+			return err
+		}
+	}
 	return server.ListenAndServeTLS("", "")
 }
 
@@ -158,17 +171,35 @@ func crowd(count int, act func(i, j int)) {
 	all.Wait()
 }
 
-func ask(address, way string, count int) {
-	transport := &http.Transport{ForceAttemptHTTP2: way == "tls2", MaxIdleConnsPerHost: 8, ExpectContinueTimeout: time.Second}
-	scheme := "http"
-	if way != "plain" {
-		scheme = "https"
-		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+// transport is what asks in this way.
+func transport(way string) http.RoundTripper {
+	trusting := &tls.Config{InsecureSkipVerify: true}
+	switch way {
+	case "xnet":
+		return &http2.Transport{TLSClientConfig: trusting}
+	case "h2c":
+		dial := func(_ context.Context, network, to string, _ *tls.Config) (net.Conn, error) {
+			return net.Dial(network, to)
+		}
+		return &http2.Transport{AllowHTTP: true, DialTLSContext: dial}
 	}
-	c := client{http.Client{Transport: transport}, scheme + "://" + address}
+	return &http.Transport{
+		TLSClientConfig:       trusting,
+		ForceAttemptHTTP2:     way == "tls2",
+		MaxIdleConnsPerHost:   8,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+func ask(address, way string, count int) {
+	scheme := "https"
+	if way == "plain" || way == "h2c" {
+		scheme = "http"
+	}
+	c := client{http.Client{Transport: transport(way)}, scheme + "://" + address}
 	c.one()
 	c.many(count)
-	if way == "tls2" {
+	if way != "plain" && way != "tls1" {
 		c.edge(5200)
 	} else {
 		c.edge(3800)

@@ -13,6 +13,7 @@
  * Cost   two visits per Write, one per further record, two per Read, one per connection
  */
 #include "../conn.h"
+#include "../../../tracers/propagate/owner.h"
 #include "../../../tracers/socket/pair.h"
 #include "wire.h"
 
@@ -64,6 +65,7 @@ static __always_inline int said(struct go_regs *ctx, struct admitted *who, __u64
     const struct go_tls_facts *f = facts_of(ctx);
     struct sock *sk = f ? go_sock(conn, &f->net) : NULL;
     struct socket_conn *c = sk ? tls_conn(sk, who, way) : NULL;
+    struct trace_context place; /* the head says one itself */
     struct extent x;
 
     if (!c || c->mode == SOCKET_IGNORED)
@@ -73,7 +75,10 @@ static __always_inline int said(struct go_regs *ctx, struct admitted *who, __u64
     go_tasks(ctx, who);
     tls_place(c, sk, who, way);
     extent_of_buffer(&x, from, len);
-    return socket_data(who, &key, way, &x, len);
+    socket_data(who, &key, way, &x, len);
+    if (way == SENT && c->state == ASKING && c->asked.trace_at)
+        call_owned((__u64)sk, &place);
+    return 0;
 }
 
 /* A method of a *tls.Conn begins whose argument is a slice. */
