@@ -20,7 +20,10 @@ const WAYS: [&str; 6] = ["plain", "tls1", "tls2", "xnet", "h2c", "grpc"];
 const SMALL: [&str; 5] = ["plain", "tls1", "tls2", "xnet", "h2c"];
 
 pub(super) fn list() -> Vec<Scenario> {
-    vec![Scenario::new("wire-go", golang).smoke(), Scenario::new("wire-go-all", owners).needs(&["python3"])]
+    vec![
+        Scenario::new("wire-go", golang).smoke(),
+        Scenario::new("wire-go-all", owners).needs(&["python3"]),
+    ]
 }
 
 /// What a client says of a request.

@@ -39,7 +39,8 @@ enum conn_written {
 
 /* What a client's unit knows of the heads that were sent on a connection of HTTP/2, which refer to earlier ones. */
 enum conn_heads {
-    HEADS_NONE = 0, /* there were none */
+    HEADS_NONE = 0, /* nothing */
+    HEADS_TO_COME,  /* that there was none yet */
     HEADS_PLAIN,    /* it saw all of them, and none said its place */
     HEADS_OTHER,    /* some did, or may have */
 };

@@ -12,7 +12,7 @@
  *        vor_leaving      heads of HTTP/2 that goroutines write, as go_http and go_grpc have said
  *        socket_conns     of the unit `socket`: whose call it is and where its place is, as go_http has said
  * Needs  uprobes with cookies (5.15), task storage (5.11), bpf_probe_write_user, which lockdown forbids
- * Cost   one visit per request of a client, one more for its trailer in HTTP/2
+ * Cost   one visit per request of a client, one more for its trailer in HTTP/2; one per connection of x/net
  */
 #include <pure/head.h>
 #include <pure/hpack.h>
@@ -234,7 +234,7 @@ static __always_inline bool heads_plain(const struct leaving *l, bool plain)
 
     if (!c)
         return false;
-    plain = plain && c->heads == (l->stream == 1 ? HEADS_NONE : HEADS_PLAIN);
+    plain = plain && (c->heads == HEADS_TO_COME || c->heads == (l->stream == 1 ? HEADS_NONE : HEADS_PLAIN));
     c->heads = plain ? HEADS_PLAIN : HEADS_OTHER;
     return plain;
 }
@@ -275,6 +275,22 @@ static __always_inline void write_field(const struct buffer *b, const struct lea
         count(COUNT_WIRE_WRITTEN);
     else
         count(own ? COUNT_WIRE_KEPT : COUNT_WIRE_UNFIT);
+}
+
+/* x/net (*Transport).newClientConn(conn, …) begins. Where it may be in the clear, older ones give their first stream number 3. */
+SEC("uprobe")
+int go_write_opens(struct go_regs *ctx)
+{
+    const struct go_write_facts *f = writes(ctx);
+    struct sock *sk = f ? go_sock(GO_ARG2(ctx), &f->net) : NULL;
+    struct socket_conn *c = sk ? conn_claim((__u64)sk, SENT) : NULL;
+
+    if (!c)
+        return 0;
+    if (c->heads == HEADS_NONE)
+        c->heads = HEADS_TO_COME;
+    conn_unlock(c);
+    return 0;
 }
 
 /* http2 (*ClientConn).writeHeaders(…) calls (*bufio.Writer).Flush: the frames of a head, or of a trailer, are in it. */

@@ -72,11 +72,17 @@ pub(super) static LIBRARY: Library = Library {
         },
         Feature {
             name: "headers of HTTP/2 of x/net",
-            spots: &[Spot::calls(
-                &["golang.org/x/net/http2.(*ClientConn).writeHeaders"],
-                FLUSH,
-                "go_write_frame",
-            )],
+            spots: &[
+                Spot::calls(
+                    &["golang.org/x/net/http2.(*ClientConn).writeHeaders"],
+                    FLUSH,
+                    "go_write_frame",
+                ),
+                Spot::called(
+                    &["golang.org/x/net/http2.(*Transport).newClientConn"],
+                    "go_write_opens",
+                ),
+            ],
             needs: &[WRITER],
         },
         Feature {
