@@ -23,4 +23,4 @@ pub use elf::Facts;
 pub use file::{ExeError, Executable, FileKey, open};
 pub use go::GoBuild;
 pub use mark::Mark;
-pub use native::Native;
+pub use native::{Function, Native};

@@ -12,12 +12,14 @@ use std::os::unix::fs::FileExt;
 use memchr::memmem;
 use object::Endianness;
 use object::elf::{
-    FileHeader64, PF_X, PT_LOAD, R_AARCH64_RELATIVE, R_X86_64_RELATIVE, SHT_DYNSYM, SHT_RELA,
-    SHT_SYMTAB,
+    EM_AARCH64, FileHeader64, PF_X, PT_LOAD, R_AARCH64_RELATIVE, R_X86_64_RELATIVE, SHT_DYNSYM,
+    SHT_RELA, SHT_SYMTAB,
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
 use crate::file::ExeError;
+use crate::go::Machine;
+use crate::go::code::places;
 use crate::source::Source;
 
 /// Bytes of data, tables and names that are read of one file.
@@ -27,11 +29,14 @@ const WORD: usize = 8;
 const ROW: usize = 24;
 /// The longest text that is of interest.
 const MAX_TEXT: usize = 256;
+/// The longest function that is read, in bytes.
+const MAX_CODE: u64 = 64 << 10;
 
 /// A native program or library for 64-bit x86 or ARM.
 #[derive(Debug)]
 pub struct Native<'f> {
     file: &'f File,
+    machine: Machine,
     parts: Vec<Part>,
     data: Vec<(u64, Vec<u8>)>,
     /// What the loader writes, by address.
@@ -46,6 +51,23 @@ struct Part {
     offset: u64,
     size: u64,
     code: bool,
+}
+
+/// A function of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its symbol's name.
+    pub name: Vec<u8>,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+struct Symbol {
+    address: u64,
+    size: u64,
+    name: Vec<u8>,
 }
 
 /// Where a table of symbols and its names are in the file.
@@ -78,8 +100,15 @@ impl<'f> Native<'f> {
         let sections = header
             .section_headers(endian, &source)
             .map_err(|_| ExeError::Malformed("section table"))?;
-        let mut native =
-            Self { file, parts, data: Vec::new(), written: HashMap::new(), tables: Vec::new() };
+        let arm = header.e_machine(endian) == EM_AARCH64;
+        let mut native = Self {
+            file,
+            machine: if arm { Machine::Arm } else { Machine::X86 },
+            parts,
+            data: Vec::new(),
+            written: HashMap::new(),
+            tables: Vec::new(),
+        };
         for section in sections {
             let Some(rows) = section.file_range(endian) else { continue };
             match section.sh_type(endian) {
@@ -125,7 +154,36 @@ impl<'f> Native<'f> {
 
     /// Addresses of the symbols of these names.
     pub fn symbols<const N: usize>(&self, names: [&str; N]) -> Result<[Option<u64>; N], ExeError> {
-        let mut found = [None; N];
+        let wanted = names.map(|name| move |found: &[u8]| found == name.as_bytes());
+        let found = self.find(&wanted)?;
+        Ok(found.map(|found| found.map(|symbol| symbol.address)))
+    }
+
+    /// The first function whose name is accepted by each of `wanted`, its name with it.
+    pub fn functions<const N: usize>(
+        &self,
+        wanted: [fn(&[u8]) -> bool; N],
+    ) -> Result<[Option<Function>; N], ExeError> {
+        let found = self.find(&wanted)?;
+        Ok(found.map(|found| {
+            found.and_then(|Symbol { address, size, name }| {
+                Some(Function { name, offset: self.code(address)?, size })
+            })
+        }))
+    }
+
+    /// Where in the file a function returns.
+    pub fn returns(&self, function: &Function) -> Result<Vec<u64>, ExeError> {
+        let code = bytes(self.file, (function.offset, function.size.min(MAX_CODE)))?;
+        let returns = places(self.machine, &code).returns;
+        Ok(returns.into_iter().map(|at| function.offset.saturating_add(at)).collect())
+    }
+
+    fn find<F: Fn(&[u8]) -> bool, const N: usize>(
+        &self,
+        wanted: &[F; N],
+    ) -> Result<[Option<Symbol>; N], ExeError> {
+        let mut found = [const { None }; N];
         for table in &self.tables {
             let texts = bytes(self.file, table.names)?;
             for row in bytes(self.file, table.rows)?.chunks_exact(ROW) {
@@ -133,10 +191,12 @@ impl<'f> Native<'f> {
                 let name = name.and_then(|at| texts.get(usize::try_from(at).ok()?..));
                 let address = word_at(row, WORD).filter(|address| *address != 0);
                 let (Some(name), Some(address)) = (name, address) else { continue };
-                for (wanted, found) in names.iter().zip(&mut found) {
-                    let rest = name.strip_prefix(wanted.as_bytes());
-                    if found.is_none() && rest.is_some_and(|rest| rest.first() == Some(&0)) {
-                        *found = Some(address);
+                let Some(end) = memchr::memchr(0, name) else { continue };
+                let name = name.get(..end).unwrap_or_default();
+                for (wanted, found) in wanted.iter().zip(&mut found) {
+                    if found.is_none() && wanted(name) {
+                        let size = word_at(row, 2 * WORD).unwrap_or_default();
+                        *found = Some(Symbol { address, size, name: name.to_vec() });
                     }
                 }
             }

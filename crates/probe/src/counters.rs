@@ -12,10 +12,10 @@ use vor_health::{Board, Counter};
 use crate::object::{Loaded, ObjectError};
 use crate::tracers::wire::{
     COUNT_EXCHANGES_CLAIMED, COUNT_EXCHANGES_DROPPED, COUNT_EXCHANGES_ENDED,
-    COUNT_EXCHANGES_OPENED, COUNT_PAIRS_FULL, COUNT_REQUESTS_FULL, COUNT_STRAY_BYTES,
-    COUNT_TASKS_FULL, COUNT_WIRE_HEARD, COUNT_WIRE_KEPT, COUNT_WIRE_SOCKETS, COUNT_WIRE_STRANGERS,
-    COUNT_WIRE_UNFIT, COUNT_WIRE_WRITTEN, LOST_ADMIT, LOST_CALL, LOST_CONN_BUSY, LOST_CONN_FULL,
-    LOST_RING_FULL, LOST_SEGMENTS,
+    COUNT_EXCHANGES_OPENED, COUNT_LAYOUTS, COUNT_PAIRS_FULL, COUNT_REQUESTS_FULL,
+    COUNT_STRAY_BYTES, COUNT_TASKS_FULL, COUNT_WIRE_HEARD, COUNT_WIRE_KEPT, COUNT_WIRE_SOCKETS,
+    COUNT_WIRE_STRANGERS, COUNT_WIRE_UNFIT, COUNT_WIRE_WRITTEN, LOST_ADMIT, LOST_CALL,
+    LOST_CONN_BUSY, LOST_CONN_FULL, LOST_RING_FULL, LOST_SEGMENTS,
 };
 
 /// The map that every object has.
@@ -67,7 +67,7 @@ pub const LOST: [Kept; 6] = [
 ];
 
 /// What else the kernel side counts.
-pub const COUNTED: [Kept; 14] = [
+pub const COUNTED: [Kept; 15] = [
     Kept {
         index: COUNT_EXCHANGES_OPENED,
         what: "exchanges.opened",
@@ -107,6 +107,11 @@ pub const COUNTED: [Kept; 14] = [
         index: COUNT_PAIRS_FULL,
         what: "unlinked.pairs_full",
         meaning: "calls to which their other end will not be linked for want of room: raise `ebpf.max_requests`",
+    },
+    Kept {
+        index: COUNT_LAYOUTS,
+        what: "unlinked.layouts",
+        meaning: "threads of a runtime whose memory is laid out like that of no version that is known: its calls are linked as those of any thread",
     },
     Kept {
         index: COUNT_WIRE_SOCKETS,

@@ -13,7 +13,7 @@ const CASES: usize = 120;
 
 /// Two threads or goroutines of start-up with a queue or a channel between them, and five deep, are what Beyla cannot
 /// link.
-const UNDERSTOOD: [(&str, &str); 14] = [
+const UNDERSTOOD: [(&str, &str); 26] = [
     ("truth-c-thread", "c/thread"),
     ("truth-python-thread", "python/thread"),
     ("truth-python-nested-threads", "python/nested-threads"),
@@ -26,13 +26,26 @@ const UNDERSTOOD: [(&str, &str); 14] = [
     ("truth-go-two", "go/two"),
     ("truth-go-full", "go/full"),
     ("truth-go-select", "go/select"),
+    ("truth-node-once", "node/once"),
+    ("truth-node-await", "node/await"),
+    ("truth-node-keep-alive", "node/keep-alive"),
+    ("truth-node-callbacks", "node/callbacks"),
+    ("truth-node-body", "node/body"),
+    ("truth-node-then", "node/then"),
+    ("truth-node-all", "node/all"),
+    ("truth-node-cached", "node/cached"),
+    ("truth-node-iterator", "node/iterator"),
+    ("truth-node-queued", "node/queued"),
+    ("truth-node-fetch", "node/fetch"),
+    ("truth-node-storage", "node/storage"),
     ("truth-nginx-proxy", "nginx/proxy"),
     ("truth-php-server", "php/server"),
 ];
 
 /// Threads that go on with the work of others, and nobody tells when.
-const NOT_UNDERSTOOD: [(&str, &str); 3] = [
+const NOT_UNDERSTOOD: [(&str, &str); 4] = [
     ("truth-c-epoll", "c/epoll"),
+    ("truth-node-shared", "node/shared"),
     ("truth-java-pool", "java/pool"),
     ("truth-rust-spawn", "rust/spawn"),
 ];

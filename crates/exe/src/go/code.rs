@@ -18,15 +18,15 @@ pub struct Site {
 
 /// Places within one function, counted from its first byte.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Places {
+pub(crate) struct Places {
     pub(super) entry: (u64, bool),
-    pub(super) returns: Vec<u64>,
+    pub(crate) returns: Vec<u64>,
     /// Each call of a place that the instruction names: where, and how far from the first byte what is called is.
     pub(super) calls: Vec<(u64, i64)>,
 }
 
 /// Reads a function's code.
-pub(super) fn places(machine: Machine, code: &[u8]) -> Places {
+pub(crate) fn places(machine: Machine, code: &[u8]) -> Places {
     match machine {
         Machine::X86 => x86(code),
         Machine::Arm => arm(code),

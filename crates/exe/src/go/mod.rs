@@ -8,7 +8,7 @@
 
 pub(crate) mod block;
 mod build;
-mod code;
+pub(crate) mod code;
 mod dwarf;
 mod fields;
 mod image;

@@ -29,7 +29,9 @@
 #define COUNT_WIRE_KEPT 18      /* requests that said their place themselves: left alone */
 #define COUNT_WIRE_UNFIT 19     /* requests whose head could not be written to */
 
-#define COUNTERS 20
+#define COUNT_LAYOUTS 20 /* threads of a runtime whose memory is not laid out as any that is known */
+
+#define COUNTERS 21
 
 #ifdef __bpf__
 #include <kernel.h>

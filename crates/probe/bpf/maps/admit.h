@@ -18,6 +18,7 @@
 #define RUNS_THREADS 0 /* its threads */
 #define RUNS_SET 1     /* tasks of a runtime, which says when a thread goes on with which */
 #define RUNS_TLS 2     /* tasks of a runtime; a word in a thread's own memory says which it runs */
+#define RUNS_ASYNC 3   /* resources and promises of Node.js; see maps/async.h */
 
 struct admitted {
     __u64 started_ns; /* boot clock */

@@ -5,6 +5,7 @@
 
 pub mod go;
 pub mod nginx;
+pub mod node;
 pub mod python;
 
 use vor_config::Propagation;
@@ -22,6 +23,7 @@ pub const ALL: &[&Unit] = &[
     &go::kafka::UNIT,
     &go::write::UNIT,
     &nginx::UNIT,
+    &node::UNIT,
     &python::UNIT,
 ];
 

@@ -46,6 +46,12 @@ pub fn items_sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
     [lineage_sizes(config), vec![("vor_items", config.max_items.max(1))]].concat()
 }
 
+/// Entries of the map of `bpf/maps/async.h`.
+#[must_use]
+pub fn async_sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
+    vec![("vor_async_ids", config.max_items.max(1))]
+}
+
 /// One tracer.
 #[derive(Debug)]
 pub struct Unit {

@@ -16,7 +16,9 @@ use crate::config::ProbeConfig;
 use crate::tracers::wire::{
     SOCKET_IGNORED, SOCKET_MESSAGES, SOCKET_PAIRS, SocketSweeping, SocketVerdict,
 };
-use crate::tracers::{Door, Judge, Mode, Object, Sweep, Sweeping, Unit, lineage_sizes, object};
+use crate::tracers::{
+    Door, Judge, Mode, Object, Sweep, Sweeping, Unit, async_sizes, lineage_sizes, object,
+};
 
 /// The unit.
 pub const UNIT: Unit = Unit {
@@ -32,7 +34,7 @@ pub const UNIT: Unit = Unit {
     ],
     ring: Some("socket_events"),
     decode: decode::decode,
-    sizes,
+    sizes: placing_sizes,
     sweep: Some(Sweep { program: "socket_sweep", argument: sweeping, open, rows }),
     judge: Some(Judge { program: "socket_judge", argument: verdict }),
     code: None,
@@ -47,6 +49,11 @@ pub(crate) fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
         ("vor_heard", config.max_requests.max(1)),
     ];
     [own, lineage_sizes(config)].concat()
+}
+
+/// The same for those that find places too (`place.h`).
+pub(crate) fn placing_sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
+    [sizes(config), async_sizes(config)].concat()
 }
 
 fn sweeping(what: &Sweeping) -> Vec<u8> {

@@ -169,6 +169,8 @@ __noinline int socket_data(struct admitted *who, const __u64 *at, __u32 way, con
 
     if (!sk)
         return 0;
+    if (way == RECEIVED && who->runs == RUNS_ASYNC)
+        async_read();
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
 
     if (!c)

@@ -7,6 +7,7 @@
  * head says about the trace stands above both.
  */
 #pragma once
+#include <maps/worker.h>
 #include <pure/traceparent.h>
 #include "bytes.h"
 #include "next.h"
@@ -17,7 +18,7 @@
 /* The place of a call that the current task makes, `before` bytes of which have left. */
 static __always_inline void place_call(struct socket_conn *c, const struct admitted *who, struct sock *sk, __u64 before)
 {
-    struct task task = current_task(who);
+    struct task task = current_worker(who, true);
 
     place_for(&c->next, &task);
     place_next(c, sk, before);
@@ -32,6 +33,8 @@ __noinline int socket_sending(struct admitted *who, const __u64 *at)
 
     if (!sk)
         return 0;
+    if (who->runs == RUNS_ASYNC)
+        async_write();
     struct socket_conn *c = bpf_map_lookup_elem(&socket_conns, &sk);
 
     /* An answer, as a rule: servers are not to pay for the rest. */
@@ -96,7 +99,7 @@ static __always_inline bool does_not_wait(__u64 sk)
 /* The current task has received the request of the open exchange. */
 static __noinline int place_request(struct socket_conn *c, struct admitted *who)
 {
-    struct task task = current_task(who);
+    struct task task = current_worker(who, false);
 
     if (is_request(c))
         c->served = request_begin(&task, &c->record.place, task.kind == TASK_THREAD && does_not_wait(c->record.socket));
@@ -186,7 +189,7 @@ static __noinline int place_head(struct socket_conn *c)
  */
 static __noinline int place_message(struct socket_conn *c, struct admitted *who, __u32 way)
 {
-    struct task task = current_task(who);
+    struct task task = current_worker(who, way == SENT);
 
     __builtin_memset(&c->record.place, 0, sizeof(c->record.place));
     if (way == SENT && c->asks == SENT)

@@ -53,5 +53,5 @@ fn sizes(config: &ProbeConfig) -> Vec<(&'static str, u32)> {
         ("go_tls_calls", config.max_connections.max(1)),
         ("go_tls_files", u32::try_from(config.max_files).unwrap_or(u32::MAX).max(1)),
     ];
-    [own, socket::sizes(config)].concat()
+    [own, socket::placing_sizes(config)].concat()
 }
