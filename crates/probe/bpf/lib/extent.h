@@ -8,6 +8,8 @@
 
 /* Segments that are looked at, backwards, to find the first byte. */
 #define EXTENT_BACK 64
+/* Room for an iterator of any kernel; it has 40 bytes since 5.10. */
+#define EXTENT_ITERATOR 64
 
 struct extent {
     __u64 base; /* first segment; 0 when the bytes are not in user memory */
@@ -55,26 +57,32 @@ static __always_inline void extent_of_iovecs(struct extent *x, __u64 iovecs, __u
  */
 static __always_inline void extent_behind(struct extent *x, const struct iov_iter *iter, __u64 done)
 {
-    __u8 type = BPF_CORE_READ(iter, iter_type);
-    __u64 offset = BPF_CORE_READ(iter, iov_offset);
+    /* One read of the whole costs less than one of each field. */
+    union {
+        struct iov_iter now;
+        struct iov_iter___before_6_4 before_6_4;
+        __u8 bytes[EXTENT_ITERATOR];
+    } is = {};
     struct iovec segment = {};
     const struct iovec *at;
 
     extent_of_buffer(x, 0, done);
     x->tail_len = 0;
+    if (bpf_probe_read_kernel(&is, bpf_core_type_size(struct iov_iter), iter))
+        return;
+    __u8 type = is.now.iter_type;
+    __u64 offset = is.now.iov_offset;
+
     /* Since 6.0 (fcb14cb1bdac). */
     if (bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
         type == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
-        extent_of_buffer(x, (__u64)BPF_CORE_READ(iter, ubuf) + offset - done, done);
+        extent_of_buffer(x, (__u64)is.now.ubuf + offset - done, done);
         return;
     }
     if (type != bpf_core_enum_value(enum iter_type, ITER_IOVEC))
         return;
     /* Renamed in 6.4 (747b1f65d39a). */
-    if (bpf_core_field_exists(iter->__iov))
-        at = BPF_CORE_READ(iter, __iov);
-    else
-        at = BPF_CORE_READ((const struct iov_iter___before_6_4 *)iter, iov);
+    at = bpf_core_field_exists(iter->__iov) ? is.now.__iov : is.before_6_4.iov;
     if (offset) {
         bpf_probe_read_kernel(&segment, sizeof(segment), at);
         if (offset >= done) {

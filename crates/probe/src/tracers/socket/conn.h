@@ -45,28 +45,35 @@ enum conn_heads {
     HEADS_OTHER,    /* some did, or may have */
 };
 
+/* Whether the program waits for a request when it reads. */
+enum conn_waits {
+    WAITS_UNKNOWN = 0,
+    WAITS_ALWAYS,
+    WAITS_NEVER, /* it wants to be told when there is nothing to read */
+};
+
 struct socket_conn {
     __u32 lock;
-    __u8 mode;      /* SOCKET_PAIRS, … */
-    __u8 asks;      /* the direction that requests take */
-    __u8 state;     /* enum conn_state */
-    __u8 end;       /* enum http1_end of the answer */
-    __u8 http;      /* HTTP/1 was seen on it */
-    __u8 told;      /* user space has heard of it */
-    __u8 used;      /* bytes have passed */
-    __u8 placed;    /* `next` is the place of the request that is about to be sent */
-    __u8 served;    /* a task serves the open exchange */
-    __u8 paired;    /* the open exchange, or the next, is in vor_pairs as `pair` */
-    __u8 opened;    /* enum conn_opened */
-    __u8 ask;       /* enum http1_end of the request's head */
-    __u8 claimed;   /* a library's unit reads it; see claim.h */
-    __u8 owned;     /* that unit tells the open exchange */
-    __u8 owns_next; /* and the one that is about to be sent, whose place is `next` */
-    __u8 written;   /* enum conn_written, of `next` */
-    __u8 certain;   /* whoever asks in the open exchange is certain to tell it too */
-    __u8 carrier;   /* it carries TLS, and what is said in it has a row of its own; see tls.h */
-    __u8 heads;     /* enum conn_heads */
-    __u8 _pad[1];
+    __u8 mode;       /* SOCKET_PAIRS, … */
+    __u8 asks;       /* the direction that requests take */
+    __u8 state;      /* enum conn_state */
+    __u8 end;        /* enum http1_end of the answer */
+    __u8 http;       /* HTTP/1 was seen on it */
+    __u8 told;       /* user space has heard of it */
+    __u8 used;       /* bytes have passed */
+    __u8 placed;     /* `next` is the place of the request that is about to be sent */
+    __u8 served;     /* a task serves the open exchange */
+    __u8 paired;     /* the open exchange, or the next, is in vor_pairs as `pair` */
+    __u8 opened;     /* enum conn_opened */
+    __u8 ask;        /* enum http1_end of the request's head */
+    __u8 claimed;    /* a library's unit reads it; see claim.h */
+    __u8 owned;      /* that unit tells the open exchange */
+    __u8 owns_next;  /* and the one that is about to be sent, whose place is `next` */
+    __u8 written;    /* enum conn_written, of `next` */
+    __u8 certain;    /* whoever asks in the open exchange is certain to tell it too */
+    __u8 carrier;    /* it carries TLS, and what is said in it has a row of its own; see tls.h */
+    __u8 heads;      /* enum conn_heads */
+    __u8 waits;      /* enum conn_waits */
     __u32 iss[2];    /* TCP: first sequence number each way, by enum direction */
     __u64 passed[2]; /* bytes each way since the first that was seen */
     struct pair_key pair;

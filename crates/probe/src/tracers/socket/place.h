@@ -90,10 +90,15 @@ static __always_inline bool is_request(const struct socket_conn *c)
     return c->http || c->opened == OPENED_THERE;
 }
 
-/* Whether the program wants to be told when there is nothing to read, rather than to wait. */
-static __always_inline bool does_not_wait(__u64 sk)
+/* As the program has set it when it reads its first request: asked once, not for each. */
+static __always_inline bool does_not_wait(struct socket_conn *c)
 {
-    return BPF_CORE_READ(conn_sock(sk), sk_socket, file, f_flags) & O_NONBLOCK;
+    if (c->waits == WAITS_UNKNOWN) {
+        struct sock *sk = conn_sock(c->record.socket);
+
+        c->waits = BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK ? WAITS_NEVER : WAITS_ALWAYS;
+    }
+    return c->waits == WAITS_NEVER;
 }
 
 /* The current task has received the request of the open exchange. */
@@ -102,7 +107,7 @@ static __noinline int place_request(struct socket_conn *c, struct admitted *who)
     struct task task = current_worker(who, false);
 
     if (is_request(c))
-        c->served = request_begin(&task, &c->record.place, task.kind == TASK_THREAD && does_not_wait(c->record.socket));
+        c->served = request_begin(&task, &c->record.place, task.kind == TASK_THREAD && does_not_wait(c));
     return 0;
 }
 
