@@ -3,6 +3,8 @@
 const { AsyncLocalStorage } = require('async_hooks');
 const http = require('http');
 const net = require('net');
+const v8 = require('v8');
+const vm = require('vm');
 
 const [pattern, port, down] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
@@ -62,6 +64,17 @@ const ask = (n, done) => {
 
 const storage = new AsyncLocalStorage();
 
+// Objects move all the time.
+const collect = () => {
+  v8.setFlagsFromString('--expose-gc');
+  const gc = vm.runInNewContext('gc');
+  let collections = 0;
+  setInterval(() => {
+    collections += 1;
+    gc({ type: collections % 5 ? 'minor' : 'major' });
+  }, 3).unref();
+};
+
 const patterns = {
   once: (n) => call(n, false),
   await: async (n) => {
@@ -99,12 +112,18 @@ const patterns = {
     await pause(1);
     return call(storage.getStore().n, agent);
   }),
+  collected: async (n) => {
+    await pause(4);
+    await pause(4);
+    return call(n, agent);
+  },
   shared: async (n) => {
     await pause(1);
     return new Promise((resolve) => { ask(n, resolve); });
   },
 };
 
+if (pattern === 'collected') collect();
 http.createServer(async (request, response) => {
   const body = await patterns[pattern](request.url.split('/').pop(), request);
   response.end(body);

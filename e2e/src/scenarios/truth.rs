@@ -13,7 +13,7 @@ const CASES: usize = 120;
 
 /// Two threads or goroutines of start-up with a queue or a channel between them, and five deep, are what Beyla cannot
 /// link.
-const UNDERSTOOD: [(&str, &str); 26] = [
+const UNDERSTOOD: [(&str, &str); 27] = [
     ("truth-c-thread", "c/thread"),
     ("truth-python-thread", "python/thread"),
     ("truth-python-nested-threads", "python/nested-threads"),
@@ -38,6 +38,7 @@ const UNDERSTOOD: [(&str, &str); 26] = [
     ("truth-node-queued", "node/queued"),
     ("truth-node-fetch", "node/fetch"),
     ("truth-node-storage", "node/storage"),
+    ("truth-node-collected", "node/collected"),
     ("truth-nginx-proxy", "nginx/proxy"),
     ("truth-php-server", "php/server"),
 ];

@@ -165,6 +165,7 @@ pub const ALL: &[Pattern] = &[
     Pattern::new("node/queued", "an agent with two connections", NODE, Program::Node),
     Pattern::new("node/fetch", "fetch", NODE, Program::Node),
     Pattern::new("node/storage", "AsyncLocalStorage", NODE, Program::Node),
+    Pattern::new("node/collected", "awaits through collections", NODE, Program::Node),
     Pattern::new(
         "node/shared",
         "one connection for all, and the program's own queue",
