@@ -15,15 +15,6 @@
 #include <maps/lineage.h>
 #include "wire.h"
 
-/* What a program is given: registers in the order of asm/ptrace.h, which never changes. */
-struct go_regs {
-#if defined(__TARGET_ARCH_x86)
-    __u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
-#elif defined(__TARGET_ARCH_arm64)
-    __u64 regs[31], sp, pc, pstate;
-#endif
-};
-
 #if defined(__TARGET_ARCH_x86)
 #define GO_ARG0(ctx) ((ctx)->ax)
 #define GO_ARG1(ctx) ((ctx)->bx)
@@ -58,7 +49,7 @@ struct go_key {
     __u32 kind; /* the unit's own */
 };
 
-static __always_inline struct go_key go_key(struct go_regs *ctx, __u32 kind)
+static __always_inline struct go_key go_key(struct code_regs *ctx, __u32 kind)
 {
     return (struct go_key){
         .goroutine = GO_GOROUTINE(ctx),
@@ -78,7 +69,7 @@ static __always_inline __u64 go_word(__u64 at, __u16 offset)
 }
 
 /* Where the goroutine's stack ends: runtime.g begins with its bounds. */
-static __always_inline __u64 go_stack_end(struct go_regs *ctx)
+static __always_inline __u64 go_stack_end(struct code_regs *ctx)
 {
     return go_word(GO_GOROUTINE(ctx), 8);
 }
@@ -139,7 +130,7 @@ static __always_inline __u32 go_string(__u8 *to, __u32 max, __u64 at, __u16 offs
  * Makes known that goroutines work in this process. Where the thread keeps its goroutine depends on how the
  * program was linked, so the place is found by its value.
  */
-static __always_inline void go_tasks(struct go_regs *ctx, struct admitted *who)
+static __always_inline void go_tasks(struct code_regs *ctx, struct admitted *who)
 {
     __u64 pointer, goroutine = GO_GOROUTINE(ctx);
 
@@ -155,7 +146,7 @@ static __always_inline void go_tasks(struct go_regs *ctx, struct admitted *who)
 }
 
 /* Begins a call in the current process. */
-static __always_inline void go_begin(struct go_regs *ctx, struct go_call *call, struct admitted *who, __u8 side,
+static __always_inline void go_begin(struct code_regs *ctx, struct go_call *call, struct admitted *who, __u8 side,
                                      __u64 now)
 {
     __u64 id = bpf_get_current_pid_tgid();

@@ -24,7 +24,7 @@ struct {
 } vor_leaving SEC(".maps");
 
 /* The current goroutine is about to write this head, to which its place is to be added if its process does so. */
-static __always_inline void leaving_put(struct go_regs *ctx, const struct admitted *who, const struct leaving *l)
+static __always_inline void leaving_put(struct code_regs *ctx, const struct admitted *who, const struct leaving *l)
 {
     struct go_key key = go_key(ctx, 0);
 
@@ -33,7 +33,7 @@ static __always_inline void leaving_put(struct go_regs *ctx, const struct admitt
 }
 
 /* The head that the current goroutine has just written; false: none that is known. */
-static __always_inline bool leaving_take(struct go_regs *ctx, struct leaving *l)
+static __always_inline bool leaving_take(struct code_regs *ctx, struct leaving *l)
 {
     struct go_key key = go_key(ctx, 0);
     const struct leaving *found = bpf_map_lookup_elem(&vor_leaving, &key);

@@ -38,7 +38,7 @@ struct {
     __uint(max_entries, 2 * 1024 * 1024); /* ebpf.ring_size */
 } GO_UNIT(events) SEC(".maps");
 
-static __always_inline const struct GO_UNIT(facts) * facts_of(struct go_regs *ctx)
+static __always_inline const struct GO_UNIT(facts) * facts_of(struct code_regs *ctx)
 {
     __u32 file = code_file(ctx);
 
@@ -71,7 +71,7 @@ static __always_inline struct going *going_make(const struct go_key *key)
 }
 
 /* A call begins in the current process. */
-static __always_inline struct going *going_begin(struct go_regs *ctx, struct admitted *who, const struct go_key *key,
+static __always_inline struct going *going_begin(struct code_regs *ctx, struct admitted *who, const struct go_key *key,
                                                  __u8 side)
 {
     struct going *g = going_make(key);

@@ -3,15 +3,7 @@
 #pragma once
 #include <kernel.h>
 #include <bpf/bpf_helpers.h>
-
-/* What a program is given: registers in the order of asm/ptrace.h, which never changes. */
-struct builtin_regs {
-#if defined(__TARGET_ARCH_x86)
-    __u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
-#elif defined(__TARGET_ARCH_arm64)
-    __u64 regs[31], sp, pc, pstate;
-#endif
-};
+#include <lib/code.h>
 
 #if defined(__TARGET_ARCH_x86)
 #define BUILTIN_ARG1(ctx) ((ctx)->bx)

@@ -119,7 +119,7 @@ int BPF_UPROBE(node_parse, __u64 listener)
         return 0;
     struct async_row row = *stream;
 
-    id = id_of(listener - (bpf_get_attach_cookie(ctx) >> 32), thread->now.last);
+    id = id_of(listener - code_tag(ctx), thread->now.last);
     if (id)
         async_note(id, &row, BPF_ANY);
     return 0;
@@ -127,7 +127,7 @@ int BPF_UPROBE(node_parse, __u64 listener)
 
 /* PerformPromiseThen(promise, fulfilled, rejected, derived) */
 SEC("uprobe")
-int node_then(struct builtin_regs *ctx)
+int node_then(struct code_regs *ctx)
 {
     struct async_thread *thread = admitted() ? async_thread() : NULL;
     __u64 fulfilled = BUILTIN_ARG1(ctx), rejected = BUILTIN_ARG2(ctx), derived = BUILTIN_ARG3(ctx);
@@ -145,7 +145,7 @@ int node_then(struct builtin_regs *ctx)
 
 /* Promise.prototype.then returns the promise that it made. */
 SEC("uprobe")
-int node_thened(struct builtin_regs *ctx)
+int node_thened(struct code_regs *ctx)
 {
     struct async_thread *thread = admitted() ? async_thread() : NULL;
     __u8 method;
@@ -157,7 +157,7 @@ int node_thened(struct builtin_regs *ctx)
 
 /* PromiseFulfillReactionJob and PromiseRejectReactionJob(argument, handler, derived) */
 SEC("uprobe")
-int node_job(struct builtin_regs *ctx)
+int node_job(struct code_regs *ctx)
 {
     struct async_thread *thread = admitted() ? async_thread() : NULL;
 
@@ -182,7 +182,7 @@ int BPF_UPROBE(node_idle)
 
 /* Heap::GarbageCollectionEpilogueInSafepoint: objects have been moved, and nothing runs yet. */
 SEC("uprobe")
-int node_moved(struct builtin_regs *ctx)
+int node_moved(struct code_regs *ctx)
 {
     struct async_thread *thread = admitted() ? async_thread() : NULL;
     struct promise_walk walk = { .tid = (__u32)bpf_get_current_pid_tgid() };

@@ -23,7 +23,7 @@ struct going {
 #include "../unit.h"
 
 /* A call of `library` begins, unless one is under way on this goroutine, which then is made of this one. */
-static __always_inline struct go_db_record *ask_begin(struct go_regs *ctx, __u8 library)
+static __always_inline struct go_db_record *ask_begin(struct code_regs *ctx, __u8 library)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, library);
@@ -36,7 +36,7 @@ static __always_inline struct go_db_record *ask_begin(struct go_regs *ctx, __u8 
     return &g->record;
 }
 
-static __always_inline void ask_end(struct go_regs *ctx, __u8 library, bool failed)
+static __always_inline void ask_end(struct code_regs *ctx, __u8 library, bool failed)
 {
     struct go_key key = go_key(ctx, library);
     struct going *g;
@@ -49,7 +49,7 @@ static __always_inline void ask_end(struct go_regs *ctx, __u8 library, bool fail
 
 /* (*DB).queryDC(ctx, txctx, dc, release, query, …) begins. */
 SEC("uprobe")
-int go_db_query(struct go_regs *ctx)
+int go_db_query(struct code_regs *ctx)
 {
     struct go_db_record *r = ask_begin(ctx, GO_DB_SQL);
 
@@ -60,7 +60,7 @@ int go_db_query(struct go_regs *ctx)
 
 /* (*DB).execDC(ctx, dc, release, query, …) begins. */
 SEC("uprobe")
-int go_db_exec(struct go_regs *ctx)
+int go_db_exec(struct code_regs *ctx)
 {
     struct go_db_record *r = ask_begin(ctx, GO_DB_SQL);
 
@@ -71,7 +71,7 @@ int go_db_exec(struct go_regs *ctx)
 
 /* (*Stmt).QueryContext and ExecContext begin. */
 SEC("uprobe")
-int go_db_stmt(struct go_regs *ctx)
+int go_db_stmt(struct code_regs *ctx)
 {
     const struct go_db_facts *f = facts_of(ctx);
     struct go_db_record *r = f ? ask_begin(ctx, GO_DB_SQL) : NULL;
@@ -83,7 +83,7 @@ int go_db_stmt(struct go_regs *ctx)
 
 /* A query returns (*Rows, error). */
 SEC("uprobe")
-int go_db_queried(struct go_regs *ctx)
+int go_db_queried(struct code_regs *ctx)
 {
     ask_end(ctx, GO_DB_SQL, GO_ARG1(ctx));
     return 0;
@@ -91,7 +91,7 @@ int go_db_queried(struct go_regs *ctx)
 
 /* An execution returns (Result, error). */
 SEC("uprobe")
-int go_db_execd(struct go_regs *ctx)
+int go_db_execd(struct code_regs *ctx)
 {
     ask_end(ctx, GO_DB_SQL, GO_ARG2(ctx));
     return 0;
@@ -114,7 +114,7 @@ static __always_inline void redis_command(struct go_db_record *r, __u64 command,
 
 /* (*baseClient)._process(ctx, cmd, attempt) begins. */
 SEC("uprobe")
-int go_db_command(struct go_regs *ctx)
+int go_db_command(struct code_regs *ctx)
 {
     const struct go_db_facts *f = facts_of(ctx);
     struct go_db_record *r = f ? ask_begin(ctx, GO_DB_REDIS) : NULL;
@@ -128,7 +128,7 @@ int go_db_command(struct go_regs *ctx)
 
 /* (*baseClient).pipelineProcessCmds(ctx, cn, cmds) and txPipelineProcessCmds begin. */
 SEC("uprobe")
-int go_db_pipe(struct go_regs *ctx)
+int go_db_pipe(struct code_regs *ctx)
 {
     const struct go_db_facts *f = facts_of(ctx);
     struct go_db_record *r = f ? ask_begin(ctx, GO_DB_REDIS) : NULL;
@@ -157,7 +157,7 @@ static __always_inline bool redis_failed(__u64 type, __u64 error)
 
 /* A pipeline returns (bool, error). */
 SEC("uprobe")
-int go_db_done(struct go_regs *ctx)
+int go_db_done(struct code_regs *ctx)
 {
     ask_end(ctx, GO_DB_REDIS, redis_failed(GO_ARG1(ctx), GO_ARG2(ctx)));
     return 0;
@@ -165,7 +165,7 @@ int go_db_done(struct go_regs *ctx)
 
 /* (*baseClient).withConn returns the error of what was done with a connection. */
 SEC("uprobe")
-int go_db_reply(struct go_regs *ctx)
+int go_db_reply(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, GO_DB_REDIS);
     struct going *g;
@@ -177,7 +177,7 @@ int go_db_reply(struct go_regs *ctx)
 
 /* (*baseClient)._process returns; what it returns differs between versions. */
 SEC("uprobe")
-int go_db_over(struct go_regs *ctx)
+int go_db_over(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, GO_DB_REDIS);
     struct going *g;

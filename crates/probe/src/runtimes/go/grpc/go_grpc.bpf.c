@@ -94,7 +94,7 @@ static __always_inline __u32 head_stream(__u64 frame, const struct go_grpc_facts
  * connection.
  */
 SEC("uprobe")
-int go_grpc_head(struct go_regs *ctx)
+int go_grpc_head(struct code_regs *ctx)
 {
     __u64 frame = GO_ARG1(ctx);
     const struct go_grpc_facts *f;
@@ -116,7 +116,7 @@ int go_grpc_head(struct go_regs *ctx)
 
 /* (*Server).handleStream(t, stream, …) begins, on a goroutine of its own or of a pool. */
 SEC("uprobe")
-int go_grpc_serve(struct go_regs *ctx)
+int go_grpc_serve(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, SERVER);
@@ -151,7 +151,7 @@ int go_grpc_serve(struct go_regs *ctx)
 
 /* (*http2Server).writeStatus(stream, status) begins. */
 SEC("uprobe")
-int go_grpc_status(struct go_regs *ctx)
+int go_grpc_status(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     const struct go_grpc_facts *f;
@@ -167,7 +167,7 @@ int go_grpc_status(struct go_regs *ctx)
 
 /* (*Server).handleStream returns. */
 SEC("uprobe")
-int go_grpc_served(struct go_regs *ctx)
+int go_grpc_served(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     struct going *g;
@@ -180,7 +180,7 @@ int go_grpc_served(struct go_regs *ctx)
     return 0;
 }
 
-static __always_inline void ask_begin(struct go_regs *ctx, __u64 method, __u64 len, bool streams)
+static __always_inline void ask_begin(struct code_regs *ctx, __u64 method, __u64 len, bool streams)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, CLIENT);
@@ -196,7 +196,7 @@ static __always_inline void ask_begin(struct go_regs *ctx, __u64 method, __u64 l
 
 /* (*ClientConn).Invoke(ctx, method, …) begins. */
 SEC("uprobe")
-int go_grpc_invoke(struct go_regs *ctx)
+int go_grpc_invoke(struct code_regs *ctx)
 {
     ask_begin(ctx, GO_ARG3(ctx), GO_ARG4(ctx), false);
     return 0;
@@ -204,7 +204,7 @@ int go_grpc_invoke(struct go_regs *ctx)
 
 /* (*ClientConn).NewStream(ctx, desc, method, …) begins. */
 SEC("uprobe")
-int go_grpc_stream(struct go_regs *ctx)
+int go_grpc_stream(struct code_regs *ctx)
 {
     ask_begin(ctx, GO_ARG4(ctx), GO_ARG5(ctx), true);
     return 0;
@@ -215,7 +215,7 @@ int go_grpc_stream(struct go_regs *ctx)
  * tried again later, bytes are not counted.
  */
 SEC("uprobe")
-int go_grpc_attempt(struct go_regs *ctx)
+int go_grpc_attempt(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, CLIENT), stream = go_key(ctx, STREAM);
     struct going *g;
@@ -237,7 +237,7 @@ int go_grpc_attempt(struct go_regs *ctx)
 
 /* (*http2Client).NewStream(ctx, header, …) begins: the call has its connection. */
 SEC("uprobe")
-int go_grpc_conn(struct go_regs *ctx)
+int go_grpc_conn(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, CLIENT);
@@ -260,7 +260,7 @@ int go_grpc_conn(struct go_regs *ctx)
 
 /* (*http2Client).NewStream(ctx, header, …) returns (stream, error). */
 SEC("uprobe")
-int go_grpc_begun(struct go_regs *ctx)
+int go_grpc_begun(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, CLIENT);
     struct going *g;
@@ -278,7 +278,7 @@ int go_grpc_begun(struct go_regs *ctx)
  * to say that there will be none.
  */
 SEC("uprobe")
-int go_grpc_send(struct go_regs *ctx)
+int go_grpc_send(struct code_regs *ctx)
 {
     __u64 stream = GO_ARG1(ctx), head = GO_ARG2(ctx), stack;
     struct bytes *bytes;
@@ -297,7 +297,7 @@ int go_grpc_send(struct go_regs *ctx)
 
 /* (*parser).recvMsg(…) begins. */
 SEC("uprobe")
-int go_grpc_take(struct go_regs *ctx)
+int go_grpc_take(struct code_regs *ctx)
 {
     struct heard_key key = heard_key(GO_GOROUTINE(ctx), 0);
     __u64 parser = GO_ARG0(ctx);
@@ -309,7 +309,7 @@ int go_grpc_take(struct go_regs *ctx)
 
 /* (*parser).recvMsg returns (format, message, error). */
 SEC("uprobe")
-int go_grpc_took(struct go_regs *ctx)
+int go_grpc_took(struct code_regs *ctx)
 {
     struct heard_key key = heard_key(GO_GOROUTINE(ctx), 0);
     const struct go_grpc_facts *f;
@@ -328,7 +328,7 @@ int go_grpc_took(struct go_regs *ctx)
 
 /* (*http2Client).createHeaderFields(ctx, header) returns ([]hpack.HeaderField, error): the head of the call. */
 SEC("uprobe")
-int go_grpc_made(struct go_regs *ctx)
+int go_grpc_made(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, CLIENT);
     struct going *g;
@@ -352,7 +352,7 @@ static __always_inline bool head_leaves(__u64 at, struct leaving *l)
  * writes the connection: the head has its number.
  */
 SEC("uprobe")
-int go_grpc_leaves(struct go_regs *ctx)
+int go_grpc_leaves(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     const struct go_grpc_facts *f;
@@ -370,7 +370,7 @@ int go_grpc_leaves(struct go_regs *ctx)
 
 /* (*ClientConn).Invoke returns an error. */
 SEC("uprobe")
-int go_grpc_invoked(struct go_regs *ctx)
+int go_grpc_invoked(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, CLIENT);
     const struct go_grpc_facts *f;
@@ -388,7 +388,7 @@ int go_grpc_invoked(struct go_regs *ctx)
 
 /* (*ClientConn).NewStream returns (ClientStream, error): from now on the stream stands for the call. */
 SEC("uprobe")
-int go_grpc_opened(struct go_regs *ctx)
+int go_grpc_opened(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, CLIENT), stream = go_key(ctx, STREAM);
     const struct go_grpc_facts *f;
@@ -412,7 +412,7 @@ int go_grpc_opened(struct go_regs *ctx)
 
 /* (*clientStream).finish(err) begins: once or more, on any goroutine. */
 SEC("uprobe")
-int go_grpc_finish(struct go_regs *ctx)
+int go_grpc_finish(struct code_regs *ctx)
 {
     struct go_key stream = go_key(ctx, STREAM);
     const struct go_grpc_facts *f;

@@ -50,7 +50,7 @@ struct going {
 #include "../sent.h"
 
 /* Whose HTTP/2 it is. */
-static __always_inline __u32 whose(struct go_regs *ctx)
+static __always_inline __u32 whose(struct code_regs *ctx)
 {
     __u32 package = code_tag(ctx);
 
@@ -82,7 +82,7 @@ static __always_inline void read_request(struct going *g, __u64 request, const s
 }
 
 /* A server's handler begins with `request`. */
-static __always_inline void answer_begin(struct go_regs *ctx, struct going *g, struct admitted *who, __u64 request,
+static __always_inline void answer_begin(struct code_regs *ctx, struct going *g, struct admitted *who, __u64 request,
                                          const struct go_request_facts *f)
 {
     struct go_http_record *r = &g->record;
@@ -109,7 +109,7 @@ static __always_inline void answer_end(struct going *g, const struct go_http_fac
 
 /* (*conn).readRequest begins. On a connection that has carried a request, the next has begun to arrive. */
 SEC("uprobe")
-int go_http_read(struct go_regs *ctx)
+int go_http_read(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     struct going *g;
@@ -124,7 +124,7 @@ int go_http_read(struct go_regs *ctx)
 
 /* serverHandler.ServeHTTP(rw, req) begins. */
 SEC("uprobe")
-int go_http_serve(struct go_regs *ctx)
+int go_http_serve(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, SERVER);
@@ -160,7 +160,7 @@ int go_http_serve(struct go_regs *ctx)
 
 /* (*ServeMux).ServeHTTP(rw, req) begins: it notes the route in this request, which may be a copy. */
 SEC("uprobe")
-int go_http_mux(struct go_regs *ctx)
+int go_http_mux(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     struct going *g;
@@ -187,7 +187,7 @@ static __always_inline void read_response(struct going *g, const struct go_http_
 
 /* serverHandler.ServeHTTP returns. */
 SEC("uprobe")
-int go_http_served(struct go_regs *ctx)
+int go_http_served(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     const struct go_http_facts *f;
@@ -205,7 +205,7 @@ int go_http_served(struct go_regs *ctx)
 
 /* (*conn).serve returns: the connection is over, and with it a request whose handler panicked. */
 SEC("uprobe")
-int go_http_over(struct go_regs *ctx)
+int go_http_over(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     const struct go_http_facts *f;
@@ -224,7 +224,7 @@ int go_http_over(struct go_regs *ctx)
 
 /* http2 (*serverConn).newWriterAndRequest(stream, frame) begins, on the goroutine of the connection. */
 SEC("uprobe")
-int go_http2_head(struct go_regs *ctx)
+int go_http2_head(struct code_regs *ctx)
 {
     const struct go_http_facts *f;
 
@@ -238,7 +238,7 @@ int go_http2_head(struct go_regs *ctx)
 
 /* http2 (*serverConn).runHandler(rw, req, handler) begins, on a goroutine of its own. */
 SEC("uprobe")
-int go_http2_serve(struct go_regs *ctx)
+int go_http2_serve(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, SERVER);
@@ -273,7 +273,7 @@ int go_http2_serve(struct go_regs *ctx)
 
 /* http2 (*responseWriter).handlerDone begins: the last moment at which its state is its own. */
 SEC("uprobe")
-int go_http2_done(struct go_regs *ctx)
+int go_http2_done(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     const struct go_http_facts *f;
@@ -301,7 +301,7 @@ int go_http2_done(struct go_regs *ctx)
 
 /* http2 (*serverConn).runHandler returns. Without handlerDone, the handler panicked. */
 SEC("uprobe")
-int go_http2_served(struct go_regs *ctx)
+int go_http2_served(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SERVER);
     const struct go_http_facts *f;
@@ -319,7 +319,7 @@ int go_http2_served(struct go_regs *ctx)
 }
 
 /* A client's call begins with `request`. */
-static __always_inline struct going *ask_begin(struct go_regs *ctx, struct admitted *who, const struct go_key *key,
+static __always_inline struct going *ask_begin(struct code_regs *ctx, struct admitted *who, const struct go_key *key,
                                                __u64 request, const struct go_http_facts *f)
 {
     struct going *g = going_begin(ctx, who, key, GO_CLIENT);
@@ -351,7 +351,7 @@ static __always_inline struct going *ask_begin(struct go_regs *ctx, struct admit
 
 /* (*Transport).roundTrip(req) begins. */
 SEC("uprobe")
-int go_http_ask(struct go_regs *ctx)
+int go_http_ask(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, CLIENT);
@@ -371,7 +371,7 @@ int go_http_ask(struct go_regs *ctx)
 
 /* (*persistConn).roundTrip(req) begins: the call has its connection. */
 SEC("uprobe")
-int go_http_conn(struct go_regs *ctx)
+int go_http_conn(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, CLIENT);
@@ -394,7 +394,7 @@ int go_http_conn(struct go_regs *ctx)
 
 /* http2 (*ClientConn).roundTrip(req) begins: the call has its connection, or begins here. */
 SEC("uprobe")
-int go_http2_ask(struct go_regs *ctx)
+int go_http2_ask(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, CLIENT);
@@ -425,7 +425,7 @@ int go_http2_ask(struct go_regs *ctx)
 
 /* http2 (*clientStream).encodeAndWriteHeaders(req) begins, on a goroutine of the stream: it has its number. */
 SEC("uprobe")
-int go_http2_leaves(struct go_regs *ctx)
+int go_http2_leaves(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     const struct go_http_facts *f;
@@ -445,7 +445,7 @@ int go_http2_leaves(struct go_regs *ctx)
 }
 
 /* A client's call returns (*Response, error). */
-static __always_inline int asked(struct go_regs *ctx, enum place place)
+static __always_inline int asked(struct code_regs *ctx, enum place place)
 {
     struct go_key key = go_key(ctx, CLIENT);
     const struct go_http_facts *f;
@@ -470,13 +470,13 @@ static __always_inline int asked(struct go_regs *ctx, enum place place)
 }
 
 SEC("uprobe")
-int go_http_asked(struct go_regs *ctx)
+int go_http_asked(struct code_regs *ctx)
 {
     return asked(ctx, TRANSPORT);
 }
 
 SEC("uprobe")
-int go_http2_asked(struct go_regs *ctx)
+int go_http2_asked(struct code_regs *ctx)
 {
     return asked(ctx, HTTP2);
 }

@@ -63,7 +63,7 @@ static __always_inline void claim(__u64 conn, struct admitted *who, struct go_ca
 
 /* kafka-go (*Writer).produce(topic, partition, batch) begins. */
 SEC("uprobe")
-int go_kafka_put(struct go_regs *ctx)
+int go_kafka_put(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, PRODUCE);
@@ -79,7 +79,7 @@ int go_kafka_put(struct go_regs *ctx)
 
 /* kafka-go (*Client).roundTrip(ctx, address, message) begins: a goroutine of the connection will send it. */
 SEC("uprobe")
-int go_kafka_ask(struct go_regs *ctx)
+int go_kafka_ask(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, PRODUCE), message = key;
 
@@ -92,7 +92,7 @@ int go_kafka_ask(struct go_regs *ctx)
 
 /* kafka-go protocol.(*Conn).RoundTrip(message) begins, for requests of all kinds. */
 SEC("uprobe")
-int go_kafka_conn(struct go_regs *ctx)
+int go_kafka_conn(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key message = go_key(ctx, PRODUCE), *key;
@@ -118,7 +118,7 @@ int go_kafka_conn(struct go_regs *ctx)
 
 /* kafka-go (*Writer).produce returns (*ProduceResponse, error). */
 SEC("uprobe")
-int go_kafka_done(struct go_regs *ctx)
+int go_kafka_done(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, PRODUCE);
     struct going *g;
@@ -132,7 +132,7 @@ int go_kafka_done(struct go_regs *ctx)
 
 /* kafka-go (*reader).read(ctx, offset, conn) begins: it waits for messages. */
 SEC("uprobe")
-int go_kafka_read(struct go_regs *ctx)
+int go_kafka_read(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, FETCH);
@@ -152,7 +152,7 @@ int go_kafka_read(struct go_regs *ctx)
 
 /* kafka-go (*reader).sendMessage(…) begins, for each message that has come; the first ends the wait. */
 SEC("uprobe")
-int go_kafka_got(struct go_regs *ctx)
+int go_kafka_got(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, FETCH);
     struct going *g;
@@ -173,7 +173,7 @@ static __always_inline void forget(struct going *g, const struct go_key *key)
 
 /* kafka-go (*reader).read returns. */
 SEC("uprobe")
-int go_kafka_idle(struct go_regs *ctx)
+int go_kafka_idle(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, FETCH);
     struct going *g;
@@ -185,7 +185,7 @@ int go_kafka_idle(struct go_regs *ctx)
 
 /* sarama (*Broker).sendInternal(request, promise) begins; in old versions, sendWithPromise. */
 SEC("uprobe")
-int go_kafka_send(struct go_regs *ctx)
+int go_kafka_send(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SEND);
     struct going *g;
@@ -198,7 +198,7 @@ int go_kafka_send(struct go_regs *ctx)
 
 /* sarama (*Broker).write(bytes) begins. */
 SEC("uprobe")
-int go_kafka_write(struct go_regs *ctx)
+int go_kafka_write(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct go_key key = go_key(ctx, SEND);
@@ -236,7 +236,7 @@ int go_kafka_write(struct go_regs *ctx)
 
 /* The same returns an error, after which nobody waits. */
 SEC("uprobe")
-int go_kafka_sent(struct go_regs *ctx)
+int go_kafka_sent(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, SEND), promise = go_key(ctx, PROMISE);
     __u64 error = GO_ARG0(ctx);
@@ -260,7 +260,7 @@ int go_kafka_sent(struct go_regs *ctx)
 
 /* sarama (*responsePromise).handle(bytes, error) begins, on the goroutine that reads the connection. */
 SEC("uprobe")
-int go_kafka_answer(struct go_regs *ctx)
+int go_kafka_answer(struct code_regs *ctx)
 {
     struct go_key key = go_key(ctx, PROMISE);
     __u64 bytes = GO_ARG1(ctx), error = GO_ARG4(ctx);

@@ -43,7 +43,7 @@ static __always_inline struct task goroutine(__u64 g)
     return (struct task){ .id = g, .pid = bpf_get_current_pid_tgid() >> 32, .kind = TASK_GOROUTINE };
 }
 
-static __always_inline const struct go_sched_facts *facts_of(struct go_regs *ctx)
+static __always_inline const struct go_sched_facts *facts_of(struct code_regs *ctx)
 {
     __u32 file = code_file(ctx);
 
@@ -52,7 +52,7 @@ static __always_inline const struct go_sched_facts *facts_of(struct go_regs *ctx
 
 /* newproc1(fn, callergp, callerpc, …) begins. */
 SEC("uprobe")
-int go_sched_new(struct go_regs *ctx)
+int go_sched_new(struct code_regs *ctx)
 {
     __u64 *parent;
 
@@ -66,7 +66,7 @@ int go_sched_new(struct go_regs *ctx)
 
 /* newproc1 returns the new goroutine. */
 SEC("uprobe")
-int go_sched_born(struct go_regs *ctx)
+int go_sched_born(struct code_regs *ctx)
 {
     struct task child = goroutine(GO_ARG0(ctx)), by;
     __u64 *parent;
@@ -84,7 +84,7 @@ int go_sched_born(struct go_regs *ctx)
 
 /* goexit1() begins, on the goroutine that ends. */
 SEC("uprobe")
-int go_sched_exit(struct go_regs *ctx)
+int go_sched_exit(struct code_regs *ctx)
 {
     struct task task = goroutine(GO_GOROUTINE(ctx));
 
@@ -108,7 +108,7 @@ static __always_inline void let_go(__u64 g)
 
 /* chanrecv(c, ep, block) begins. */
 SEC("uprobe")
-int go_sched_recv(struct go_regs *ctx)
+int go_sched_recv(struct code_regs *ctx)
 {
     const struct go_sched_facts *f;
 
@@ -121,7 +121,7 @@ int go_sched_recv(struct go_regs *ctx)
 
 /* selectgo(cas0, order0, pc0, nsends, nrecvs, block) begins. */
 SEC("uprobe")
-int go_sched_select(struct go_regs *ctx)
+int go_sched_select(struct code_regs *ctx)
 {
     if (admitted() && GO_ARG4(ctx))
         let_go(GO_GOROUTINE(ctx));
@@ -149,7 +149,7 @@ static __always_inline void hand_over(const struct go_sched_facts *f, __u64 c, _
 
 /* send(c, sg, ep, unlockf, skip) begins: the current goroutine has found one that waits for a value. */
 SEC("uprobe")
-int go_sched_send(struct go_regs *ctx)
+int go_sched_send(struct code_regs *ctx)
 {
     const struct go_sched_facts *f;
 
@@ -161,7 +161,7 @@ int go_sched_send(struct go_regs *ctx)
 
 /* recv(c, sg, ep, unlockf, skip) begins: the current goroutine has found one that waits to be rid of a value. */
 SEC("uprobe")
-int go_sched_take(struct go_regs *ctx)
+int go_sched_take(struct code_regs *ctx)
 {
     const struct go_sched_facts *f;
 
@@ -188,7 +188,7 @@ static __always_inline void take(__u64 g, __u64 slot)
  * the one that waits comes into its slot.
  */
 SEC("uprobe")
-int go_sched_pass(struct go_regs *ctx)
+int go_sched_pass(struct code_regs *ctx)
 {
     const struct go_sched_facts *f;
     __u64 c = GO_ARG0(ctx), slot;
@@ -215,7 +215,7 @@ static __always_inline bool carries(__u64 type)
 
 /* typedmemmove(type, slot, value) is called by the current goroutine, which sends. */
 SEC("uprobe")
-int go_sched_put(struct go_regs *ctx)
+int go_sched_put(struct code_regs *ctx)
 {
     struct task giver = goroutine(GO_GOROUTINE(ctx));
 
@@ -226,7 +226,7 @@ int go_sched_put(struct go_regs *ctx)
 
 /* typedmemmove(type, value, slot) is called by the current goroutine, which receives. */
 SEC("uprobe")
-int go_sched_out(struct go_regs *ctx)
+int go_sched_out(struct code_regs *ctx)
 {
     if (admitted() && carries(GO_ARG0(ctx)))
         take(GO_GOROUTINE(ctx), GO_ARG2(ctx));

@@ -51,7 +51,7 @@ struct {
     __type(value, struct go_tls_facts);
 } go_tls_files SEC(".maps");
 
-static __always_inline const struct go_tls_facts *facts_of(struct go_regs *ctx)
+static __always_inline const struct go_tls_facts *facts_of(struct code_regs *ctx)
 {
     __u32 file = code_file(ctx);
 
@@ -59,7 +59,7 @@ static __always_inline const struct go_tls_facts *facts_of(struct go_regs *ctx)
 }
 
 /* `len` bytes, which lie at `from`, go `way` through the *tls.Conn at `conn`. */
-static __always_inline int said(struct go_regs *ctx, struct admitted *who, __u64 conn, enum direction way, __u64 from,
+static __always_inline int said(struct code_regs *ctx, struct admitted *who, __u64 conn, enum direction way, __u64 from,
                                 __u64 len)
 {
     const struct go_tls_facts *f = facts_of(ctx);
@@ -82,7 +82,7 @@ static __always_inline int said(struct go_regs *ctx, struct admitted *who, __u64
 }
 
 /* A method of a *tls.Conn begins whose argument is a slice. */
-static __always_inline void call_keep(struct go_regs *ctx, enum kind kind)
+static __always_inline void call_keep(struct code_regs *ctx, enum kind kind)
 {
     struct call call = { .conn = GO_ARG0(ctx), .buffer = GO_ARG1(ctx), .len = GO_ARG2(ctx) };
     struct go_key key = go_key(ctx, kind);
@@ -96,7 +96,7 @@ static __always_inline void call_keep(struct go_regs *ctx, enum kind kind)
 }
 
 /* Takes the call that was kept; false: none was. */
-static __always_inline bool call_take(struct go_regs *ctx, enum kind kind, struct call *call)
+static __always_inline bool call_take(struct code_regs *ctx, enum kind kind, struct call *call)
 {
     struct go_key key = go_key(ctx, kind);
     struct call *found = bpf_map_lookup_elem(&go_tls_calls, &key);
@@ -112,7 +112,7 @@ static __always_inline bool call_take(struct go_regs *ctx, enum kind kind, struc
 
 /* (*Conn).clientHandshake(ctx) and serverHandshake(ctx) begin: of the connection, nothing was in TLS yet. */
 SEC("uprobe")
-int go_tls_shakes(struct go_regs *ctx)
+int go_tls_shakes(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     const struct go_tls_facts *f;
@@ -128,7 +128,7 @@ int go_tls_shakes(struct go_regs *ctx)
 
 /* (*Conn).Write(b) begins. It may have to wait for the handshake, or for its turn. */
 SEC("uprobe")
-int go_tls_write(struct go_regs *ctx)
+int go_tls_write(struct code_regs *ctx)
 {
     if (admitted())
         call_keep(ctx, WRITES);
@@ -137,7 +137,7 @@ int go_tls_write(struct go_regs *ctx)
 
 /* (*Conn).writeRecordLocked(typ, data) begins: the first record of a Write is about to leave. */
 SEC("uprobe")
-int go_tls_record(struct go_regs *ctx)
+int go_tls_record(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     struct call call;
@@ -149,7 +149,7 @@ int go_tls_record(struct go_regs *ctx)
 
 /* (*Conn).Read(b) begins. */
 SEC("uprobe")
-int go_tls_read(struct go_regs *ctx)
+int go_tls_read(struct code_regs *ctx)
 {
     if (admitted())
         call_keep(ctx, READS);
@@ -158,7 +158,7 @@ int go_tls_read(struct go_regs *ctx)
 
 /* (*Conn).Read returns (n, err). */
 SEC("uprobe")
-int go_tls_got(struct go_regs *ctx)
+int go_tls_got(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
     __s64 n = GO_ARG0(ctx);

@@ -50,7 +50,7 @@ struct buffer {
     __u64 counter;
 };
 
-static __always_inline const struct go_write_facts *facts_of(struct go_regs *ctx)
+static __always_inline const struct go_write_facts *facts_of(struct code_regs *ctx)
 {
     __u32 file = code_file(ctx);
 
@@ -58,7 +58,7 @@ static __always_inline const struct go_write_facts *facts_of(struct go_regs *ctx
 }
 
 /* Where offsets are, if calls of the current process are to be written. */
-static __always_inline const struct go_write_facts *writes(struct go_regs *ctx)
+static __always_inline const struct go_write_facts *writes(struct code_regs *ctx)
 {
     struct admitted *who = admitted();
 
@@ -157,7 +157,7 @@ static __always_inline bool write_line(const struct buffer *b, const struct trac
  * left alone: only a transport's connection has this very writer, and a call that is about to be sent.
  */
 SEC("uprobe")
-int go_write_line(struct go_regs *ctx)
+int go_write_line(struct code_regs *ctx)
 {
     const struct go_write_facts *f = writes(ctx);
     __u64 writer = GO_ARG1(ctx);
@@ -279,7 +279,7 @@ static __always_inline void write_field(const struct buffer *b, const struct lea
 
 /* x/net (*Transport).newClientConn(conn, …) begins. Where it may be in the clear, older ones give their first stream number 3. */
 SEC("uprobe")
-int go_write_opens(struct go_regs *ctx)
+int go_write_opens(struct code_regs *ctx)
 {
     const struct go_write_facts *f = writes(ctx);
     struct sock *sk = f ? go_sock(GO_ARG2(ctx), &f->net) : NULL;
@@ -295,7 +295,7 @@ int go_write_opens(struct go_regs *ctx)
 
 /* http2 (*ClientConn).writeHeaders(…) calls (*bufio.Writer).Flush: the frames of a head, or of a trailer, are in it. */
 SEC("uprobe")
-int go_write_frame(struct go_regs *ctx)
+int go_write_frame(struct code_regs *ctx)
 {
     const struct go_write_facts *f = writes(ctx);
     struct buffer b = {};
@@ -311,7 +311,7 @@ int go_write_frame(struct go_regs *ctx)
 
 /* (*loopyWriter).writeHeader(…) returns an error: the frames of a head are in the connection's buffer. */
 SEC("uprobe")
-int go_write_grpc(struct go_regs *ctx)
+int go_write_grpc(struct code_regs *ctx)
 {
     const struct go_write_facts *f = writes(ctx);
     struct buffer b = {};
