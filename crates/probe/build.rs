@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Compiles the kernel programs of all units and generates the Rust types of what they send.
+//! Compiles the kernel programs of all units and generates the Rust types of what they send; and the libraries that are
+//! loaded into programs.
 //!
-//! In: `src/{tracers,runtimes}/*/*.bpf.c`, their `wire.h`, `bpf/`. Out: `<name>.bpf.o.gz` per program file and
-//! one `wire.rs`, in `OUT_DIR`. Knows no unit by name.
+//! In: `src/{tracers,runtimes}/*/*.bpf.c`, their `wire.h`, `bpf/`, `src/runtimes/*/agent/agent.c`. Out: `<name>.bpf.o.gz`
+//! per program file, one `wire.rs`, and `<name>.so` per agent, in `OUT_DIR`. Knows no unit by name.
 #![allow(clippy::disallowed_macros, reason = "cargo reads the standard output of build scripts")]
 
 use std::{
@@ -34,10 +35,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=src/runtimes/mod.rs");
 
     let clang = newest_clang()?;
-    let (programs, wires) = units(&[root.join("src/tracers"), root.join("src/runtimes")])?;
+    let (programs, wires, agents) = units(&[root.join("src/tracers"), root.join("src/runtimes")])?;
     for program in &programs {
         let object = compile(&clang, program, &root, &include, &out)?;
         pack(&clang, &object)?;
+    }
+    for agent in &agents {
+        link(&clang, agent, &root, &out)?;
     }
     bind(&wires, &root, &out)
 }
@@ -46,8 +50,8 @@ fn path(variable: &str) -> Result<PathBuf, String> {
     env::var_os(variable).map(PathBuf::from).ok_or_else(|| format!("cargo did not set {variable}"))
 }
 
-/// All program files and all wire headers, sorted.
-fn units(folders: &[PathBuf]) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+/// All program files, all wire headers and all agents, sorted.
+fn units(folders: &[PathBuf]) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>, Vec<PathBuf>)> {
     let mut files = Vec::new();
     for folder in folders {
         gather(folder, &mut files)?;
@@ -58,7 +62,7 @@ fn units(folders: &[PathBuf]) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         let named = |file: &&PathBuf| file.to_string_lossy().ends_with(end);
         files.iter().filter(named).cloned().collect()
     };
-    Ok((ends_with(".bpf.c"), ends_with("/wire.h")))
+    Ok((ends_with(".bpf.c"), ends_with("/wire.h"), ends_with("/agent/agent.c")))
 }
 
 /// All files below `folder`.
@@ -103,13 +107,7 @@ fn compile(
     let name = program.file_stem().ok_or("a program file has no name")?; // x.bpf.c: x.bpf
     let object = out.join(name).with_extension("bpf.o");
     let depfile = out.join(name).with_extension("d");
-    let machine = match env::var_os("CARGO_CFG_TARGET_ARCH").unwrap_or_default().to_str() {
-        Some("x86_64") => "x86",
-        Some("aarch64") => "arm64",
-        other => {
-            return Err(format!("kernel programs know x86_64 and aarch64, not {other:?}").into());
-        }
-    };
+    let (machine, _) = machine()?;
     let status = Command::new(clang)
         .args(["-target", "bpf", "-mcpu=v3", "-g", "-O2", "-std=gnu11"])
         .args(["-Wall", "-Wextra", "-Werror"])
@@ -132,6 +130,42 @@ fn compile(
     }
     watch(&fs::read_to_string(depfile)?, root);
     Ok(object)
+}
+
+/// What the machine that vor is built for is called by headers of libbpf, and by clang.
+fn machine() -> Result<(&'static str, &'static str), String> {
+    match env::var_os("CARGO_CFG_TARGET_ARCH").unwrap_or_default().to_str() {
+        Some("x86_64") => Ok(("x86", "x86_64-linux-gnu")),
+        Some("aarch64") => Ok(("arm64", "aarch64-linux-gnu")),
+        other => Err(format!("kernel programs know x86_64 and aarch64, not {other:?}")),
+    }
+}
+
+/// Makes a library of an agent that needs no other, whichever libc the program has.
+fn link(clang: &str, agent: &Path, root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let unit = agent.ancestors().nth(2).and_then(Path::file_name).ok_or("an agent has no unit")?;
+    let library = out.join(unit).with_extension("so");
+    let depfile = out.join(unit).with_extension("so.d");
+    let (_, target) = machine()?;
+    let status = Command::new(clang)
+        .args(["-target", target, "-shared", "-fPIC", "-O2", "-std=gnu11"])
+        .args(["-ffreestanding", "-fno-builtin", "-nostdlib", "-fvisibility=hidden"])
+        .args(["-fno-stack-protector", "-fno-asynchronous-unwind-tables"])
+        .args(["-Wall", "-Wextra", "-Werror"])
+        .args(["-fuse-ld=lld", "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,--strip-all"])
+        .args(["-Wl,--build-id=none", "-Wl,--hash-style=both"])
+        .arg("-MD")
+        .arg("-MF")
+        .arg(&depfile)
+        .arg(agent)
+        .arg("-o")
+        .arg(&library)
+        .status()?;
+    if !status.success() {
+        return Err(format!("{clang} refuses {}", agent.display()).into());
+    }
+    watch(&fs::read_to_string(depfile)?, root);
+    Ok(())
 }
 
 /// Takes what only debuggers read from the object, and compresses it. What the loader reads of types, BTF, stays.

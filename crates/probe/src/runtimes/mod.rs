@@ -4,6 +4,7 @@
 //! They are brought into the kernel when the first file that they have a plan for is run by an observed process.
 
 pub mod go;
+pub mod java;
 pub mod nginx;
 pub mod node;
 pub mod python;
@@ -22,6 +23,7 @@ pub const ALL: &[&Unit] = &[
     &go::db::UNIT,
     &go::kafka::UNIT,
     &go::write::UNIT,
+    &java::UNIT,
     &nginx::UNIT,
     &node::UNIT,
     &python::UNIT,

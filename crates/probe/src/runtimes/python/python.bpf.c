@@ -9,7 +9,7 @@
  * In     code of CPython: deque.append, appendleft, pop, popleft; SimpleQueue.put, get; Context.run, Context(),
  *        PyContext_CopyCurrent, copy_context
  * Out    nothing of its own
- * State  vor_tasks, vor_items; python_taken, python_pools, python_threads
+ * State  vor_tasks, vor_items; queue_taken, queue_pools, python_threads
  * Needs  uprobes with cookies (5.15)
  * Cost   one look at the process per call in observed and unobserved Python programs; in observed ones some map
  *        operations
@@ -18,9 +18,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <maps/admit.h>
-#include <maps/items.h>
+#include <maps/queue.h>
 #include "deque.h"
-#include "queue.h"
 
 /* Contexts that a thread may be in at a time. */
 #define DEPTH 8
@@ -152,18 +151,8 @@ int BPF_UPROBE(python_put, __u64 queue, __u64 arguments)
         return 0;
     struct task task = current_task(who);
     __u64 object = deque_word(arguments);
-    struct item_row *before = queue_row(task.pid, object);
-    __u64 waits_for = before && !before->taken ? before->request : 0;
-    struct trace_context c;
 
-    item_put(&task, object);
-    /* The same object is on its way for two requests: there is no telling them apart. */
-    if (waits_for && (!request_of(&task, &c) || c.span != waits_for)) {
-        struct item_row *now = queue_row(task.pid, object);
-
-        if (now)
-            now->request = 0;
-    }
+    queue_put_object(&task, object);
     return 0;
 }
 

@@ -23,7 +23,7 @@ struct {
     __uint(max_entries, 16384);
     __type(key, struct task);
     __type(value, struct taken);
-} python_taken SEC(".maps");
+} queue_taken SEC(".maps");
 
 /* Collections that are pools. */
 struct {
@@ -31,7 +31,7 @@ struct {
     __uint(max_entries, 4096);
     __type(key, struct item_key);
     __type(value, __u8);
-} python_pools SEC(".maps");
+} queue_pools SEC(".maps");
 
 /*
  * One object may be in several places at a time (a small number, a constant), and one place holds one object after
@@ -49,18 +49,40 @@ static __always_inline struct item_row *queue_row(__u32 pid, __u64 item)
     return bpf_map_lookup_elem(&vor_items, &key);
 }
 
-/* `task` puts `object` into `collection`, where it is `item`. */
-static __always_inline void queue_put(const struct task *task, __u64 collection, __u64 item, __u64 object)
+/* `task` puts `object` into `collection`: what it took from there last makes that a pool. */
+static __always_inline void queue_fills(const struct task *task, __u64 collection, __u64 object)
 {
-    struct taken *last = bpf_map_lookup_elem(&python_taken, task);
+    struct taken *last = bpf_map_lookup_elem(&queue_taken, task);
 
     if (last && last->from == collection && last->object == object) {
         struct item_key pool = { .address = collection, .pid = task->pid };
         __u8 one = 1;
 
-        bpf_map_update_elem(&python_pools, &pool, &one, BPF_ANY);
+        bpf_map_update_elem(&queue_pools, &pool, &one, BPF_ANY);
     }
+}
+
+/* `task` puts `object` into `collection`, where it is `item`. */
+static __always_inline void queue_put(const struct task *task, __u64 collection, __u64 item, __u64 object)
+{
+    queue_fills(task, collection, object);
     item_put(task, item);
+}
+
+/* `task` leaves an item that is known by its object only, so that the same object may be on its way twice. */
+static __always_inline void queue_put_object(const struct task *task, __u64 item)
+{
+    struct item_row *row = queue_row(task->pid, item);
+    __u64 waits_for = row && !row->taken ? row->request : 0;
+    struct trace_context c;
+
+    item_put(task, item);
+    if (!waits_for || (request_of(task, &c) && c.span == waits_for))
+        return;
+    /* It is on its way for two requests: there is no telling them apart. */
+    row = queue_row(task->pid, item);
+    if (row)
+        row->request = 0;
 }
 
 /* Whether `task` goes over to the request of an item that it takes from `collection`. */
@@ -69,7 +91,7 @@ static __always_inline bool queue_gives(const struct task *task, __u64 collectio
     struct item_key pool = { .address = collection, .pid = task->pid };
     struct trace_context c;
 
-    if (bpf_map_lookup_elem(&python_pools, &pool))
+    if (bpf_map_lookup_elem(&queue_pools, &pool))
         return false;
     if (!request_of(task, &c))
         return true;
@@ -78,7 +100,7 @@ static __always_inline bool queue_gives(const struct task *task, __u64 collectio
         return item && item->request != c.span && task->kind == TASK_THREAD;
     if (c.method != PARENT_ITEM)
         return false; /* it received the request itself */
-    struct taken *last = bpf_map_lookup_elem(&python_taken, task);
+    struct taken *last = bpf_map_lookup_elem(&queue_taken, task);
 
     return (last && last->from == collection) || (item && item->request == c.span);
 }
@@ -97,10 +119,17 @@ static __always_inline void queue_take(const struct task *task, __u64 collection
 {
     struct taken now = { .from = collection, .object = object };
     struct item_row *row = queue_row(task->pid, item);
+    struct trace_context c;
 
     if (queue_gives(task, collection, row)) {
+        struct taken *last = bpf_map_lookup_elem(&queue_taken, task);
+        /* One piece of work may come through a collection within another; the next piece comes from the outer one. */
+        bool inner = last && last->from != collection && row && request_of(task, &c) && c.method == PARENT_ITEM &&
+                     c.span == row->request;
+
         item_take(task, item);
-        bpf_map_update_elem(&python_taken, task, &now, BPF_ANY);
+        if (!inner)
+            bpf_map_update_elem(&queue_taken, task, &now, BPF_ANY);
     } else if (queue_contradicts(task, row)) {
         task_given(task, 0, PARENT_NONE);
     }
