@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::thread;
 
 use libbpf_rs::btf::Btf;
-use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
+use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use libbpf_sys::{PERF_TYPE_TRACEPOINT, perf_event_attr};
 
 use crate::code::Place;
@@ -79,7 +79,7 @@ impl<'a> Hooks<'a> {
         match hook.at {
             At::Section => plain(program.attach().map_err(|error| said(&error))?),
             At::Tracepoint { category, event } => {
-                plain(at_tracepoint(program, self.tracefs()?.id(category, event)?)?)
+                plain(at_tracepoint(program, self.tracefs()?.id(category, event)?, hook.tag)?)
             }
             At::Kprobe(function) => {
                 plain(program.attach_kprobe(false, function).map_err(|error| said(&error))?)
@@ -92,7 +92,7 @@ impl<'a> Hooks<'a> {
             }
             At::Kretprobe(function) => {
                 let probe = Probe::at_return(Rc::clone(self.tracefs()?), hook.program, function)?;
-                let link = at_tracepoint(program, probe.id()?)?;
+                let link = at_tracepoint(program, probe.id()?, hook.tag)?;
                 Ok(Attached { _link: Some(link), _probe: Some(probe) })
             }
             At::Sockhash { map, known, trial } => {
@@ -108,6 +108,17 @@ impl<'a> Hooks<'a> {
     fn tracefs(&self) -> io::Result<&Rc<Tracefs>> {
         self.tracefs.as_ref().map_err(|error| io::Error::other(format!("no tracefs: {error}")))
     }
+}
+
+/// What is certain not to be attached is not worth loading, which takes the verifier a while.
+pub(crate) fn ask(hooks: &[Hook]) -> Result<(), ObjectError> {
+    let in_kernel = |hook: &&Hook| matches!(hook.at, At::Kprobe(_) | At::Kretprobe(_));
+    let Some(hook) = hooks.iter().find(in_kernel) else { return Ok(()) };
+    pseudofs::has_kprobes().map_err(|error| ObjectError::Attach {
+        program: hook.program,
+        error: error.to_string(),
+        log: Vec::new(),
+    })
 }
 
 /// Attaches programs to places of the file at `path`, which has number `file`. All of them, or none.
@@ -200,9 +211,10 @@ fn plain(link: Link) -> io::Result<Attached> {
 }
 
 /// Attaches to a tracepoint by its number: libbpf would look for tracefs at its usual mount points only.
-fn at_tracepoint(program: &ProgramMut<'_>, id: u64) -> io::Result<Link> {
+fn at_tracepoint(program: &ProgramMut<'_>, id: u64, tag: u32) -> io::Result<Link> {
     let event = perf_event(id)?.into_raw_fd();
-    program.attach_perf_event(event).map_err(|error| {
+    let options = PerfEventOpts { cookie: tag.into(), ..PerfEventOpts::default() };
+    program.attach_perf_event_with_opts(event, options).map_err(|error| {
         // SAFETY: `event` came from `into_raw_fd` above; libbpf takes it over only when it succeeds.
         drop(unsafe { OwnedFd::from_raw_fd(event) });
         said(&error)

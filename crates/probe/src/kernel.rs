@@ -2,7 +2,6 @@
 //! What this kernel and these privileges allow, found by trying.
 
 use std::fs;
-use std::path::Path;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{MapType, ProgramType};
@@ -138,10 +137,7 @@ impl Report {
             tracefs: Finding::of(Tracefs::open().map(drop)),
             ring_buffer: Finding::supported(MapType::RingBuf.is_supported()),
             task_storage: Finding::supported(MapType::TaskStorage.is_supported()),
-            kprobes: Finding::when(
-                Path::new("/sys/bus/event_source/devices/kprobe/type").exists(),
-                "the kernel is built without CONFIG_KPROBE_EVENTS",
-            ),
+            kprobes: Finding::of(pseudofs::has_kprobes()),
             probe_write_user: probe_write_user(),
             doors: Vec::new(),
             units: Vec::new(),

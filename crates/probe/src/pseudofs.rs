@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
@@ -65,6 +66,15 @@ pub(crate) fn lockdown() -> io::Result<String> {
     let root = mount_nowhere("securityfs")?;
     let file = openat(&root, "lockdown", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     io::read_to_string(File::from(file))
+}
+
+/// Whether the kernel has dynamic probes of its functions. Where sysfs is not mounted it may.
+pub(crate) fn has_kprobes() -> io::Result<()> {
+    let sources = Path::new("/sys/bus/event_source/devices");
+    if sources.exists() && !sources.join("kprobe").exists() {
+        return Err(io::Error::other("the kernel is built without CONFIG_KPROBE_EVENTS"));
+    }
+    Ok(())
 }
 
 /// Where the tree of control groups of version 2 is mounted, if it is (`proc_pid_mounts(5)`).

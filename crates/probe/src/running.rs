@@ -88,6 +88,7 @@ impl<'a> Loader<'a> {
         unit: &'static Unit,
         object: &Object,
     ) -> Result<Running, ObjectError> {
+        hook::ask(object.hooks)?;
         let loaded = Loaded::load(unit, object, self.config, self.kernel, self.shared)?;
         let mut attached = Vec::with_capacity(object.hooks.len());
         for hook in object.hooks {

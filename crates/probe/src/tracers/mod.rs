@@ -126,6 +126,8 @@ pub struct Hook {
     pub at: At,
     /// What it means when the kernel does not have the place.
     pub need: Need,
+    /// What the program gets from `bpf_get_attach_cookie` there: at tracepoints, and at returns of kernel functions.
+    pub tag: u32,
 }
 
 /// A place in the kernel.
@@ -170,7 +172,7 @@ impl Hook {
     /// A program that names its place in its section.
     #[must_use]
     pub const fn section(program: &'static str) -> Self {
-        Self { program, at: At::Section, need: Need::Required }
+        Self { program, at: At::Section, need: Need::Required, tag: 0 }
     }
 
     /// A program at a tracepoint.
@@ -180,25 +182,25 @@ impl Hook {
         category: &'static str,
         event: &'static str,
     ) -> Self {
-        Self { program, at: At::Tracepoint { category, event }, need: Need::Required }
+        Self { program, at: At::Tracepoint { category, event }, need: Need::Required, tag: 0 }
     }
 
     /// A program at the entry of a kernel function.
     #[must_use]
     pub const fn kprobe(program: &'static str, function: &'static str) -> Self {
-        Self { program, at: At::Kprobe(function), need: Need::Required }
+        Self { program, at: At::Kprobe(function), need: Need::Required, tag: 0 }
     }
 
     /// A program at the return of a kernel function.
     #[must_use]
     pub const fn kretprobe(program: &'static str, function: &'static str) -> Self {
-        Self { program, at: At::Kretprobe(function), need: Need::Required }
+        Self { program, at: At::Kretprobe(function), need: Need::Required, tag: 0 }
     }
 
     /// A program at the root of the control groups.
     #[must_use]
     pub const fn cgroup(program: &'static str) -> Self {
-        Self { program, at: At::Cgroup, need: Need::Required }
+        Self { program, at: At::Cgroup, need: Need::Required, tag: 0 }
     }
 
     /// A program at what sockets in `map` send, if the kernel passes the trial.
@@ -209,13 +211,19 @@ impl Hook {
         known: &'static str,
         trial: fn(&MapHandle) -> Result<(), String>,
     ) -> Self {
-        Self { program, at: At::Sockhash { map, known, trial }, need: Need::Required }
+        Self { program, at: At::Sockhash { map, known, trial }, need: Need::Required, tag: 0 }
     }
 
     /// The same, but some kernels do not have the place.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { need: Need::Optional, ..self }
+    }
+
+    /// The same with a tag.
+    #[must_use]
+    pub const fn tagged(self, tag: u32) -> Self {
+        Self { tag, ..self }
     }
 }
 

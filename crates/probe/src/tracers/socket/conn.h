@@ -116,8 +116,10 @@ struct {
 __u64 socket_serial = 0;
 
 /* Two threads may read and write one socket at the same time; the sections are short. */
-static __always_inline bool conn_lock_quietly(struct socket_conn *c)
+__noinline int conn_lock_quietly(struct socket_conn *c)
 {
+    if (!c)
+        return false;
     for (int i = 0; i < 256; i++)
         if (!__sync_val_compare_and_swap(&c->lock, 0, 1))
             return true;
@@ -185,8 +187,10 @@ static __always_inline void conn_leave(struct socket_conn *c)
 }
 
 /* Ends the open exchange and sends it. */
-static __always_inline void conn_finish(struct socket_conn *c, __u8 ending)
+__noinline int conn_finish(struct socket_conn *c, __u8 ending)
 {
+    if (!c)
+        return 0;
     struct socket_record *r = &c->record;
     __u32 used = r->request_at + r->request_cap;
     __u32 head = c->scan.head_len;
@@ -209,8 +213,9 @@ static __always_inline void conn_finish(struct socket_conn *c, __u8 ending)
         conn_unpair(c);
     if (c->owned || c->carrier) {
         count(COUNT_EXCHANGES_CLAIMED);
-        return;
+        return 0;
     }
     conn_tell(c, SOCKET_EXCHANGE, used);
     count(COUNT_EXCHANGES_ENDED);
+    return 0;
 }

@@ -2,6 +2,10 @@
 //! Where the programs of each door are attached.
 
 use crate::tracers::Hook;
+use crate::tracers::wire::{
+    CALL_FLAGS_3RD, CALL_FLAGS_4TH, CALL_MESSAGE, CALL_MESSAGES, CALL_SENDS, CALL_SPLICES,
+    CALL_UNSEEN, CALL_VECTOR,
+};
 
 pub(super) const FENTRY: &[Hook] = &[
     Hook::section("socket_state"),
@@ -53,20 +57,20 @@ pub(super) const SYSCALL: &[Hook] = &[
     call("socket_sends", "sys_enter_sendto"),
     call("socket_sends", "sys_enter_sendmsg"),
     call("socket_sends", "sys_enter_sendmmsg"),
-    call("socket_read", "sys_exit_read"),
-    call("socket_write", "sys_exit_write"),
-    call("socket_recvfrom", "sys_exit_recvfrom"),
-    call("socket_sendto", "sys_exit_sendto"),
-    call("socket_readv", "sys_exit_readv"),
-    call("socket_writev", "sys_exit_writev"),
-    call("socket_readv", "sys_exit_preadv2"),
-    call("socket_writev", "sys_exit_pwritev2"),
-    call("socket_recvmsg", "sys_exit_recvmsg"),
-    call("socket_sendmsg", "sys_exit_sendmsg"),
-    call("socket_recvmmsg", "sys_exit_recvmmsg"),
-    call("socket_sendmmsg", "sys_exit_sendmmsg"),
-    call("socket_sendfile", "sys_exit_sendfile64"),
-    call("socket_splice", "sys_exit_splice"),
+    call("socket_returns", "sys_exit_read"),
+    call("socket_returns", "sys_exit_write").tagged(CALL_SENDS),
+    call("socket_returns", "sys_exit_recvfrom").tagged(CALL_FLAGS_4TH),
+    call("socket_returns", "sys_exit_sendto").tagged(CALL_SENDS),
+    call("socket_returns", "sys_exit_readv").tagged(CALL_VECTOR),
+    call("socket_returns", "sys_exit_writev").tagged(CALL_SENDS | CALL_VECTOR),
+    call("socket_returns", "sys_exit_preadv2").tagged(CALL_VECTOR),
+    call("socket_returns", "sys_exit_pwritev2").tagged(CALL_SENDS | CALL_VECTOR),
+    call("socket_returns", "sys_exit_recvmsg").tagged(CALL_MESSAGE | CALL_FLAGS_3RD),
+    call("socket_returns", "sys_exit_sendmsg").tagged(CALL_SENDS | CALL_MESSAGE),
+    call("socket_returns", "sys_exit_recvmmsg").tagged(CALL_MESSAGES | CALL_FLAGS_4TH),
+    call("socket_returns", "sys_exit_sendmmsg").tagged(CALL_SENDS | CALL_MESSAGES),
+    call("socket_returns", "sys_exit_sendfile64").tagged(CALL_SENDS | CALL_UNSEEN),
+    call("socket_returns", "sys_exit_splice").tagged(CALL_UNSEEN | CALL_SPLICES),
     call("socket_close", "sys_enter_close"),
 ];
 

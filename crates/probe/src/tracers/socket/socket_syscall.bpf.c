@@ -34,89 +34,6 @@ static __always_inline struct pt_regs *call(void)
     return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 }
 
-/* write, sendto: one buffer */
-static __always_inline int sent_buffer(struct sys_exit *ctx)
-{
-    struct admitted *who;
-
-    if (ctx->ret <= 0 || !(who = admitted()))
-        return 0;
-    struct pt_regs *regs = call();
-    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
-    struct extent x;
-
-    if (!sk)
-        return 0;
-    extent_of_buffer(&x, PT_REGS_PARM2_SYSCALL(regs), ctx->ret);
-    return socket_data(who, (__u64 *)&sk, SENT, &x, ctx->ret);
-}
-
-/* read, recvfrom: one buffer */
-static __always_inline int got_buffer(struct sys_exit *ctx, struct admitted *who)
-{
-    struct pt_regs *regs = call();
-    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
-    struct extent x;
-
-    if (!sk)
-        return 0;
-    if (!ctx->ret)
-        return PT_REGS_PARM3_SYSCALL(regs) ? socket_eof((__u64 *)&sk) : 0;
-    extent_of_buffer(&x, PT_REGS_PARM2_SYSCALL(regs), ctx->ret);
-    return socket_data(who, (__u64 *)&sk, RECEIVED, &x, ctx->ret);
-}
-
-/* readv, writev */
-static __always_inline int vector(struct sys_exit *ctx, enum direction way)
-{
-    struct admitted *who;
-
-    if (ctx->ret < 0 || !(who = admitted()))
-        return 0;
-    struct pt_regs *regs = call();
-    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
-    struct extent x;
-
-    if (!sk)
-        return 0;
-    if (!ctx->ret)
-        return way == RECEIVED ? socket_eof((__u64 *)&sk) : 0;
-    extent_of_iovecs(&x, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs), ctx->ret);
-    return socket_data(who, (__u64 *)&sk, way, &x, ctx->ret);
-}
-
-static __always_inline int one_message(struct admitted *who, struct sock *sk, enum direction way, __u64 at, __u64 done)
-{
-    struct user_msghdr msg = {};
-    struct extent x;
-
-    bpf_probe_read_user(&msg, sizeof(msg), (void *)at);
-    extent_of_iovecs(&x, (__u64)msg.msg_iov, msg.msg_iovlen, done);
-    return socket_data(who, (__u64 *)&sk, way, &x, done);
-}
-
-/* sendmmsg, recvmmsg */
-static __always_inline int messages(struct sys_exit *ctx, struct admitted *who, enum direction way)
-{
-    struct pt_regs *regs = call();
-    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
-    __u64 at = PT_REGS_PARM2_SYSCALL(regs);
-
-    if (!sk)
-        return 0;
-    for (__u32 i = 0; i < MESSAGES && i < ctx->ret; i++) {
-        __u32 done = 0;
-
-        bpf_probe_read_user(&done, sizeof(done), (void *)(at + offsetof(struct mmsghdr, msg_len)));
-        if (done)
-            one_message(who, sk, way, at, done);
-        at += sizeof(struct mmsghdr);
-    }
-    if (ctx->ret > MESSAGES)
-        lost(LOST_SEGMENTS);
-    return 0;
-}
-
 /* write, writev, sendto, sendmsg, sendmmsg: before the first byte leaves */
 SEC("tracepoint/syscalls/sys_enter_write")
 int socket_sends(struct sys_enter *ctx)
@@ -127,113 +44,77 @@ int socket_sends(struct sys_enter *ctx)
     return sk ? socket_sending(who, (__u64 *)&sk) : 0;
 }
 
+/* The flags of a call that receives, where it has any. */
+static __always_inline __u64 flags_of(struct pt_regs *regs, __u64 how)
+{
+    if (how & CALL_FLAGS_3RD)
+        return PT_REGS_PARM3_SYSCALL(regs);
+    return how & CALL_FLAGS_4TH ? PT_REGS_PARM4_SYSCALL(regs) : 0;
+}
+
+/* `done` bytes went through what the message header at `at` describes. */
+static __always_inline void extent_of_message(struct extent *x, __u64 at, __u64 done)
+{
+    struct user_msghdr msg = {};
+
+    bpf_probe_read_user(&msg, sizeof(msg), (void *)at);
+    extent_of_iovecs(x, (__u64)msg.msg_iov, msg.msg_iovlen, done);
+}
+
+/* `count` messages, whose headers begin at `at`. */
+static __always_inline int messages(struct admitted *who, struct sock *sk, enum direction way, __u64 at, __s64 count)
+{
+    struct extent x;
+
+    for (__u32 i = 0; i < MESSAGES && i < count; i++) {
+        __u32 done = 0;
+
+        bpf_probe_read_user(&done, sizeof(done), (void *)(at + offsetof(struct mmsghdr, msg_len)));
+        if (done) {
+            extent_of_message(&x, at, done);
+            socket_data(who, (__u64 *)&sk, way, &x, done);
+        }
+        at += sizeof(struct mmsghdr);
+    }
+    if (count > MESSAGES)
+        lost(LOST_SEGMENTS);
+    return 0;
+}
+
+/* All calls that move bytes. One program, because the verifier reads what it calls once for each that calls it. */
 SEC("tracepoint/syscalls/sys_exit_read")
-int socket_read(struct sys_exit *ctx)
+int socket_returns(struct sys_exit *ctx)
 {
     struct admitted *who;
 
-    return ctx->ret >= 0 && (who = admitted()) ? got_buffer(ctx, who) : 0;
-}
-
-SEC("tracepoint/syscalls/sys_exit_recvfrom")
-int socket_recvfrom(struct sys_exit *ctx)
-{
-    struct admitted *who;
-
-    if (ctx->ret < 0 || !(who = admitted()) || PT_REGS_PARM4_SYSCALL(call()) & NOT_DATA)
-        return 0;
-    return got_buffer(ctx, who);
-}
-
-SEC("tracepoint/syscalls/sys_exit_write")
-int socket_write(struct sys_exit *ctx)
-{
-    return sent_buffer(ctx);
-}
-
-SEC("tracepoint/syscalls/sys_exit_sendto")
-int socket_sendto(struct sys_exit *ctx)
-{
-    return sent_buffer(ctx);
-}
-
-SEC("tracepoint/syscalls/sys_exit_readv")
-int socket_readv(struct sys_exit *ctx)
-{
-    return vector(ctx, RECEIVED);
-}
-
-SEC("tracepoint/syscalls/sys_exit_writev")
-int socket_writev(struct sys_exit *ctx)
-{
-    return vector(ctx, SENT);
-}
-
-SEC("tracepoint/syscalls/sys_exit_recvmsg")
-int socket_recvmsg(struct sys_exit *ctx)
-{
-    struct admitted *who;
-
-    if (ctx->ret < 0 || !(who = admitted()) || PT_REGS_PARM3_SYSCALL(call()) & NOT_DATA)
+    if (ctx->ret < 0 || !(who = admitted()))
         return 0;
     struct pt_regs *regs = call();
-    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
+    __u64 how = bpf_get_attach_cookie(ctx), at = PT_REGS_PARM2_SYSCALL(regs);
+    enum direction way = how & CALL_SENDS ? SENT : RECEIVED;
+    struct sock *sk = flags_of(regs, how) & NOT_DATA ? NULL : fd_sock(PT_REGS_PARM1_SYSCALL(regs));
+    struct extent x;
 
+    if (how & CALL_SPLICES)
+        socket_moved(who, fd_sock(PT_REGS_PARM3_SYSCALL(regs)), SENT, ctx->ret);
     if (!sk)
         return 0;
-    return ctx->ret ? one_message(who, sk, RECEIVED, PT_REGS_PARM2_SYSCALL(regs), ctx->ret) : socket_eof((__u64 *)&sk);
-}
+    if (how & CALL_UNSEEN)
+        return socket_moved(who, sk, way, ctx->ret);
+    if (!ctx->ret) {
+        bool asked = how & (CALL_VECTOR | CALL_MESSAGE) || PT_REGS_PARM3_SYSCALL(regs);
 
-SEC("tracepoint/syscalls/sys_exit_sendmsg")
-int socket_sendmsg(struct sys_exit *ctx)
-{
-    struct admitted *who;
-
-    if (ctx->ret <= 0 || !(who = admitted()))
-        return 0;
-    struct pt_regs *regs = call();
-    struct sock *sk = fd_sock(PT_REGS_PARM1_SYSCALL(regs));
-
-    return sk ? one_message(who, sk, SENT, PT_REGS_PARM2_SYSCALL(regs), ctx->ret) : 0;
-}
-
-SEC("tracepoint/syscalls/sys_exit_recvmmsg")
-int socket_recvmmsg(struct sys_exit *ctx)
-{
-    struct admitted *who;
-
-    if (ctx->ret <= 0 || !(who = admitted()) || PT_REGS_PARM4_SYSCALL(call()) & NOT_DATA)
-        return 0;
-    return messages(ctx, who, RECEIVED);
-}
-
-SEC("tracepoint/syscalls/sys_exit_sendmmsg")
-int socket_sendmmsg(struct sys_exit *ctx)
-{
-    struct admitted *who;
-
-    return ctx->ret > 0 && (who = admitted()) ? messages(ctx, who, SENT) : 0;
-}
-
-SEC("tracepoint/syscalls/sys_exit_sendfile64")
-int socket_sendfile(struct sys_exit *ctx)
-{
-    struct admitted *who;
-
-    if (ctx->ret <= 0 || !(who = admitted()))
-        return 0;
-    return socket_moved(who, fd_sock(PT_REGS_PARM1_SYSCALL(call())), SENT, ctx->ret);
-}
-
-SEC("tracepoint/syscalls/sys_exit_splice")
-int socket_splice(struct sys_exit *ctx)
-{
-    struct admitted *who;
-
-    if (ctx->ret <= 0 || !(who = admitted()))
-        return 0;
-    socket_moved(who, fd_sock(PT_REGS_PARM1_SYSCALL(call())), RECEIVED, ctx->ret);
-    return socket_moved(who, fd_sock(PT_REGS_PARM3_SYSCALL(call())), SENT, ctx->ret);
+        return way == RECEIVED && asked && !(how & CALL_MESSAGES) ? socket_eof((__u64 *)&sk) : 0;
+    }
+    if (how & CALL_MESSAGES)
+        return messages(who, sk, way, at, ctx->ret);
+    if (how & CALL_MESSAGE)
+        extent_of_message(&x, at, ctx->ret);
+    else if (how & CALL_VECTOR)
+        extent_of_iovecs(&x, at, PT_REGS_PARM3_SYSCALL(regs), ctx->ret);
+    else
+        extent_of_buffer(&x, at, ctx->ret);
+    return socket_data(who, (__u64 *)&sk, way, &x, ctx->ret);
 }
 
 /* TCP connections tell of their end themselves; unix ones do not. A shared descriptor may live on. */

@@ -34,6 +34,16 @@
 #define SOCKET_MESSAGES 1
 #define SOCKET_IGNORED 2
 
+/* Tags of the places of `socket_returns`: how a system call moves bytes. Without any, it receives into one buffer. */
+#define CALL_SENDS 0x1
+#define CALL_VECTOR 0x2     /* through iovecs */
+#define CALL_MESSAGE 0x4    /* through a message header */
+#define CALL_MESSAGES 0x8   /* through several */
+#define CALL_FLAGS_3RD 0x10 /* its third argument is MSG_… */
+#define CALL_FLAGS_4TH 0x20
+#define CALL_UNSEEN 0x40  /* not through the program's memory */
+#define CALL_SPLICES 0x80 /* to the socket that is its third argument, too */
+
 /* What was said on a connection; the captured bytes follow it. */
 struct socket_record {
     __u8 kind;
