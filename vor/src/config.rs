@@ -22,7 +22,7 @@ use vor_export::{
 use vor_model::Key;
 use vor_pipeline::stages::FilterRules;
 use vor_pipeline::{MetricsConfig, Select, SpansConfig};
-use vor_probe::ProbeConfig;
+use vor_probe::{JavaAgentConfig, ProbeConfig};
 
 pub(crate) use network::NetworkConfig;
 
@@ -72,6 +72,9 @@ pub(crate) struct Config {
     /// How the kernel is watched.
     #[config(nested)]
     pub ebpf: ProbeConfig,
+    /// The agent for Java programs.
+    #[config(nested)]
+    pub javaagent: JavaAgentConfig,
     /// Which processes are observed.
     #[config(nested)]
     pub discovery: DiscoveryConfig,

@@ -61,6 +61,27 @@ pub struct ProbeConfig {
     pub traffic_control_backend: Backend,
 }
 
+/// The agent that vor has Java virtual machines load (`javaagent`).
+#[derive(Debug, Clone, confique::Config)]
+pub struct JavaAgentConfig {
+    /// Whether observed Java programs get a small agent, by which vor follows requests through executors, queues and
+    /// completions of `java.util.concurrent`. It stays in a program until that ends. `HotSpot` only, JDK 8 to 25.
+    /// [lineage.md](lineage.md) tells what it does.
+    #[config(default = false, env = "JAVAAGENT_ENABLED")]
+    pub enabled: bool,
+    /// How long a Java virtual machine may take to load it, and a third of the time that it may take to come up.
+    #[config(default = "10s", env = "JAVAAGENT_ATTACH_TIMEOUT")]
+    pub attach_timeout: Duration,
+}
+
+impl JavaAgentConfig {
+    /// The time to load it, if it is wanted.
+    #[must_use]
+    pub fn wanted(&self) -> Option<std::time::Duration> {
+        self.enabled.then(|| self.attach_timeout.get())
+    }
+}
+
 impl ProbeConfig {
     /// How trace context is written by services that do not say otherwise.
     pub fn propagation(&self) -> Result<Propagation, ContradictoryPropagation> {

@@ -30,6 +30,7 @@ use crate::code::{Binary, Plan, itself};
 use crate::config::ProbeConfig;
 use crate::running::AttachedCode;
 use crate::runtimes;
+use crate::runtimes::java::attach::{Agents, Sighting};
 use crate::tracers::Unit;
 use crate::units::Units;
 use mapped::Mapped;
@@ -43,6 +44,8 @@ pub(crate) struct Files {
     /// The table of offsets.
     go_offsets: Cow<'static, str>,
     offered: Vec<&'static Unit>,
+    /// Has JVMs load the agent, if it is wanted.
+    agents: Option<Agents>,
     known: HashMap<FileKey, Known>,
     processes: HashMap<ProcessKey, Process>,
     limit: usize,
@@ -64,6 +67,8 @@ struct Known {
 /// A process whose files are known.
 struct Process {
     files: Vec<FileKey>,
+    /// Whether it is settled what becomes of its JVM, if it has one.
+    considered: bool,
     next_look: Instant,
     pause: Duration,
 }
@@ -84,6 +89,7 @@ impl Files {
         config: &ProbeConfig,
         writes: Propagation,
         board: &Arc<Board>,
+        agents: Option<Agents>,
     ) -> Result<Self, ProbeError> {
         let go_offsets = match &config.go_offsets {
             None => Cow::Borrowed(OFFSETS),
@@ -94,6 +100,7 @@ impl Files {
         let count = |what| board.counter("files", what);
         Ok(Self {
             offered: runtimes::units(writes),
+            agents,
             go_offsets,
             known: HashMap::new(),
             processes: HashMap::new(),
@@ -118,7 +125,9 @@ impl Files {
         if self.limit == 0 {
             return;
         }
+        let seen = Sighting::default();
         let wants = |part, path: &Path| {
+            seen.see(path);
             self.offered.iter().any(|unit| unit.code.is_some_and(|code| (code.wants)(part, path)))
         };
         let found = mapped::of(process.pid, wants);
@@ -143,10 +152,12 @@ impl Files {
         for key in held.iter().filter(|key| !files.contains(key)) {
             self.release(*key);
         }
+        let considered = before.as_ref().is_some_and(|old| old.considered)
+            || self.agents.as_ref().is_some_and(|agents| agents.consider(process, &seen));
         let pause = before.map_or(FIRST_PAUSE, |old| (old.pause * 2).min(LONGEST_PAUSE));
         let next_look = Instant::now() + pause;
         tracing::debug!(pid = process.pid, files = files.len(), took = ?start.elapsed(), "code probed");
-        self.processes.insert(process, Process { files, next_look, pause });
+        self.processes.insert(process, Process { files, considered, next_look, pause });
         self.measure();
     }
 

@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
 use vor_config::Propagation;
@@ -35,10 +36,14 @@ use crate::admit::{Admissions, AdmitError};
 use crate::owner::{Command, Owner};
 use crate::ring::Outlets;
 use crate::running::Refused;
+use crate::runtimes::java::agent::AGENT;
+use crate::runtimes::java::attach::Agents;
 use crate::tracers::{Door, Mode};
 
 pub use admit::Descend;
-pub use config::{BatchLength, ContradictoryPropagation, DoorSetting, ProbeConfig, RingSize};
+pub use config::{
+    BatchLength, ContradictoryPropagation, DoorSetting, JavaAgentConfig, ProbeConfig, RingSize,
+};
 pub use counters::{COUNTED, Kept, LOST, LOST_BY_READER, ROWS};
 pub use object::{ObjectError, Packed};
 pub use tracers::flow as flows;
@@ -131,12 +136,14 @@ pub struct Probe {
 impl Probe {
     /// Brings all units into the kernel. Nothing is observed until it is admitted. Of the traces that begin in
     /// observed processes, those are sampled that `sampling` chooses. `writes` is all that any process may be
-    /// admitted to write.
+    /// admitted to write. JVMs get an agent if `java` is the
+    /// time that they have to load it.
     ///
     /// Batches go to `captures`, process events to `life`; what finds them full is dropped and counted on
     /// `board` as `lost.full` of its unit.
     pub fn start(
         config: &ProbeConfig,
+        java: Option<Duration>,
         sampling: Sampling,
         writes: Propagation,
         board: Arc<Board>,
@@ -144,15 +151,15 @@ impl Probe {
         life: SyncSender<Life>,
     ) -> Result<Self, ProbeError> {
         kernel::require_privileges()?;
-        let (commands, told) = sync_channel(COMMANDS);
+        let (sender, told) = sync_channel(COMMANDS);
         let (ready, opened) = sync_channel(1);
-        let count = |what| board.counter(STAGE, what);
-        let (taken, given, full) = (count("in"), count("out"), count("lost.full"));
+        let commands = Commands::new(sender, &board);
+        let agents = agents(java, &commands, &board).map_err(ProbeError::Thread)?;
         let batch_length = config.batch_length.get();
         let config = config.clone();
         let work = move || {
             let outlets = Outlets { captures, life, batch_length };
-            match Owner::open(&config, sampling, writes, &board, outlets) {
+            match Owner::open(&config, sampling, writes, &board, outlets, agents) {
                 Ok(owner) => {
                     // The other end waits for exactly one word.
                     let _ = ready.send(Ok(owner.admissions()));
@@ -170,7 +177,7 @@ impl Probe {
         let admissions = opened.recv().map_err(|_| {
             ProbeError::Thread(io::Error::other("it ended while it loaded kernel programs"))
         })??;
-        let handle = Handle { commands, admissions, taken, given, full };
+        let handle = Handle { commands, admissions };
         Ok(Self { handle, thread: Some(thread) })
     }
 
@@ -188,7 +195,7 @@ impl Probe {
     fn end(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         // Fails only when the thread has ended by itself.
-        let _ = self.handle.commands.send(Command::Stop);
+        let _ = self.handle.commands.sender.send(Command::Stop);
         if thread.join().is_err() {
             tracing::error!("the thread that owns the kernel objects has panicked");
         }
@@ -201,15 +208,50 @@ impl Drop for Probe {
     }
 }
 
-/// Speaks to a [`Probe`]. Cheap to clone; nothing in it waits: a command for which the queue has no room is
-/// dropped and counted.
+/// What has JVMs load the agent, if it is wanted.
+fn agents(
+    java: Option<Duration>,
+    commands: &Commands,
+    board: &Arc<Board>,
+) -> io::Result<Option<Agents>> {
+    let commands = commands.clone();
+    // Its code is there now, and programs can stand in it.
+    let loaded = move |process| commands.tell(Command::Probe(process));
+    java.map(|limit| Agents::start(AGENT, limit, board, loaded)).transpose()
+}
+
+/// The way to the thread that owns the kernel objects. A command for which it has no room is dropped and counted.
 #[derive(Debug, Clone)]
-pub struct Handle {
-    commands: SyncSender<Command>,
-    admissions: Arc<Admissions>,
+struct Commands {
+    sender: SyncSender<Command>,
     taken: Counter,
     given: Counter,
     full: Counter,
+}
+
+impl Commands {
+    fn new(sender: SyncSender<Command>, board: &Board) -> Self {
+        let count = |what| board.counter(STAGE, what);
+        Self { sender, taken: count("in"), given: count("out"), full: count("lost.full") }
+    }
+
+    fn tell(&self, command: Command) {
+        let counter = match self.sender.try_send(command) {
+            Ok(()) => &self.given,
+            Err(TrySendError::Full(_)) => &self.full,
+            // It has ended, and with it everything that a command is about.
+            Err(TrySendError::Disconnected(_)) => return,
+        };
+        self.taken.inc();
+        counter.inc();
+    }
+}
+
+/// Speaks to a [`Probe`]. Cheap to clone; nothing in it waits.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: Commands,
+    admissions: Arc<Admissions>,
 }
 
 impl Handle {
@@ -218,7 +260,7 @@ impl Handle {
     pub fn admit(&self, process: ProcessKey, descend: Descend, writes: Propagation) -> bool {
         match self.admissions.admit(process, descend, writes) {
             Ok(()) => {
-                self.tell(Command::Probe(process));
+                self.commands.tell(Command::Probe(process));
                 return true;
             }
             Err(error @ AdmitError::Gone(_)) => tracing::debug!(%error, "not observed"),
@@ -229,28 +271,17 @@ impl Handle {
 
     /// Observes a process no longer, and ends its exchanges.
     pub fn retire(&self, process: ProcessKey) {
-        self.tell(Command::Retire(process));
+        self.commands.tell(Command::Retire(process));
     }
 
     /// Says what becomes of a connection.
     pub fn judge(&self, conn: ConnId, mode: Mode) {
-        self.tell(Command::Judge(conn, mode));
+        self.commands.tell(Command::Judge(conn, mode));
     }
 
     /// Exchanges that the kernel has seen begin in an observed process. `None`: it is not observed, or gone.
     #[must_use]
     pub fn exchanges(&self, process: ProcessKey) -> Option<u64> {
         self.admissions.exchanges(process)
-    }
-
-    fn tell(&self, command: Command) {
-        let counter = match self.commands.try_send(command) {
-            Ok(()) => &self.given,
-            Err(TrySendError::Full(_)) => &self.full,
-            // It has ended, and with it everything that a command is about.
-            Err(TrySendError::Disconnected(_)) => return,
-        };
-        self.taken.inc();
-        counter.inc();
     }
 }

@@ -16,6 +16,7 @@ use crate::config::ProbeConfig;
 use crate::files::Files;
 use crate::hook::remove_leftovers;
 use crate::ring::{Drain, Outlets};
+use crate::runtimes::java::attach::Agents;
 use crate::tracers::Mode;
 use crate::units::Units;
 
@@ -48,12 +49,13 @@ impl Owner {
         writes: Propagation,
         board: &Arc<Board>,
         outlets: Outlets,
+        agents: Option<Agents>,
     ) -> Result<Self, ProbeError> {
         remove_leftovers();
         let drain = Drain::start(outlets).map_err(ProbeError::Thread)?;
         let units = Units::open(config, sampling, writes, board, drain)?;
         let admissions = Arc::new(units.admissions()?);
-        Ok(Self { files: Files::new(config, writes, board)?, units, admissions })
+        Ok(Self { files: Files::new(config, writes, board, agents)?, units, admissions })
     }
 
     pub(crate) fn admissions(&self) -> Arc<Admissions> {

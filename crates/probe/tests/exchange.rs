@@ -38,6 +38,7 @@ fn observe(door: Door) -> Observed {
     let config = ProbeConfig { door: door.into(), ..settings::defaults() };
     let probe = Probe::start(
         &config,
+        None,
         Sampling::DEFAULT,
         Propagation::DISABLED,
         Arc::clone(&board),

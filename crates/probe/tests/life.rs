@@ -30,6 +30,7 @@ fn watch() -> Watch {
     let (events, life) = sync_channel(65_536);
     let probe = Probe::start(
         &settings::defaults(),
+        None,
         Sampling::DEFAULT,
         Propagation::DISABLED,
         Arc::clone(&board),

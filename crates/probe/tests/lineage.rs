@@ -46,6 +46,7 @@ fn observe(door: Door) -> Observed {
     let board = Board::new();
     let probe = Probe::start(
         &config,
+        None,
         Sampling::DEFAULT,
         Propagation::DISABLED,
         Arc::clone(&board),

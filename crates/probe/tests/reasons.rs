@@ -55,7 +55,10 @@ fn page() -> String {
          The stage `probe` counts commands to the kernel side (observe a process, observe it no longer, decide \
          about a connection): `lost.full` are those that found its queue full.\n\n\
          The stage `files` counts programs and libraries of observed processes that are looked at for code to probe: \
-         `lost.unreadable` are no ELF files or malformed, `lost.full` are beyond `ebpf.max_files`.\n",
+         `lost.unreadable` are no ELF files or malformed, `lost.full` are beyond `ebpf.max_files`.\n\n\
+         The stage `agents` counts Java virtual machines of observed processes when `javaagent.enabled`: `out` have loaded the \
+         agent, `lost.refused` have not, and the verdict on the unit `java` says why, `lost.gone` ended before that, \
+         `lost.full` found its queue full.\n",
     );
     page
 }

@@ -62,8 +62,15 @@ impl Application {
         let usual = config.ebpf.propagation()?;
         let writes = criteria.propagation(usual);
 
-        let probe =
-            Probe::start(&config.ebpf, sampling, writes, Arc::clone(board), captures, life)?;
+        let probe = Probe::start(
+            &config.ebpf,
+            config.javaagent.wanted(),
+            sampling,
+            writes,
+            Arc::clone(board),
+            captures,
+            life,
+        )?;
 
         let judged = probe.handle();
         let assemble = Assemble::new(

@@ -5,6 +5,7 @@
 //! writes down who serves which request, and the units that see requests read it.
 
 pub(crate) mod agent;
+pub(crate) mod attach;
 
 use std::path::Path;
 
