@@ -148,7 +148,7 @@ fn link(clang: &str, agent: &Path, root: &Path, out: &Path) -> Result<(), Box<dy
     let depfile = out.join(unit).with_extension("so.d");
     let (_, target) = machine()?;
     let status = Command::new(clang)
-        .args(["-target", target, "-shared", "-fPIC", "-O2", "-std=gnu11"])
+        .args(["-target", target, "-shared", "-fPIC", "-Oz", "-std=gnu11"])
         .args(["-ffreestanding", "-fno-builtin", "-nostdlib", "-fvisibility=hidden"])
         .args(["-fno-stack-protector", "-fno-asynchronous-unwind-tables"])
         .args(["-Wall", "-Wextra", "-Werror"])

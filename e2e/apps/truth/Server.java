@@ -9,9 +9,13 @@ import java.net.InetSocketAddress;
 import java.net.URI;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.RecursiveTask;
+import java.util.concurrent.TimeUnit;
 
 public class Server {
     static final int WORKERS = 8;
@@ -57,6 +61,62 @@ public class Server {
         };
     }
 
+    // Two steps, each by a thread of the common pool.
+    static Act async() {
+        return n -> CompletableFuture.supplyAsync(() -> n).thenApplyAsync(Server::unchecked).get();
+    }
+
+    static byte[] unchecked(String n) {
+        try {
+            return call(n);
+        } catch (IOException e) {
+            throw new CompletionException(e);
+        }
+    }
+
+    // Forks until one of its children calls, and runs whatever else there is while it waits.
+    static class Fork extends RecursiveTask<byte[]> {
+        final String n;
+        final int depth;
+
+        Fork(String n, int depth) {
+            this.n = n;
+            this.depth = depth;
+        }
+
+        @Override
+        protected byte[] compute() {
+            return depth == 0 ? unchecked(n) : new Fork(n, depth - 1).fork().join();
+        }
+    }
+
+    static Act forkJoin() {
+        var pool = new ForkJoinPool(WORKERS);
+        return n -> pool.invoke(new Fork(n, 3));
+    }
+
+    static Act scheduled() {
+        var pool = Executors.newScheduledThreadPool(WORKERS);
+        return n -> pool.schedule(() -> call(n), 1, TimeUnit.MILLISECONDS).get();
+    }
+
+    // What is passed around between requests is no work.
+    static Act leased() throws InterruptedException {
+        var pool = Executors.newFixedThreadPool(WORKERS);
+        BlockingQueue<Object> leases = new LinkedBlockingQueue<>();
+        for (int i = 0; i < WORKERS / 2; i++) {
+            leases.put(new Object());
+        }
+        return n -> pool.submit(() -> {
+            Object lease = leases.take();
+            try {
+                return call(n);
+            } finally {
+                leases.put(lease);
+            }
+        }).get();
+    }
+
     // From Java 21 on; by name, so that an older compiler takes it.
     static ExecutorService virtual() throws ReflectiveOperationException {
         return (ExecutorService) Executors.class.getMethod("newVirtualThreadPerTaskExecutor").invoke(null);
@@ -75,6 +135,7 @@ public class Server {
     }
 
     public static void main(String[] args) throws Exception {
+        System.setProperty("java.util.concurrent.ForkJoinPool.common.parallelism", String.valueOf(WORKERS));
         down = "http://127.0.0.1:" + args[2] + "/down/";
         var server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(args[1])), 1024);
         server.setExecutor(args[0].equals("virtual") ? virtual() : Executors.newFixedThreadPool(64));
@@ -82,6 +143,11 @@ public class Server {
             case "executor", "virtual" -> Server::call;
             case "pool" -> pool(Executors.newFixedThreadPool(WORKERS));
             case "queue" -> queue();
+            case "cached" -> pool(Executors.newCachedThreadPool());
+            case "scheduled" -> scheduled();
+            case "async" -> async();
+            case "forkjoin" -> forkJoin();
+            case "leased" -> leased();
             default -> throw new IllegalArgumentException(args[0]);
         };
         server.createContext("/", exchange -> answer(exchange, act));

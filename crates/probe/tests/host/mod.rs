@@ -13,6 +13,8 @@ pub(crate) fn say(name: &str, input: Vec<u8>) -> String {
     let built = Command::new("cc")
         .args(["-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-I"])
         .arg(crate_dir.join("bpf"))
+        .arg("-I")
+        .arg(crate_dir.join("src/runtimes/java/agent"))
         .arg(crate_dir.join(format!("tests/pure/{name}.c")))
         .arg("-o")
         .arg(&program)

@@ -50,34 +50,4 @@ fn plan(binary: &Binary<'_>) -> Result<Option<Plan>, PlanError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::OnceCell;
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_agent_needs_no_library_and_has_a_place_for_each_program() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(".vor-java-0.so");
-        std::fs::write(&path, agent::AGENT).unwrap();
-        let (file, key) = vor_exe::open(&path).unwrap();
-        let exe = vor_exe::Executable::read(&file, key).unwrap();
-        assert!(exe.facts.needed.is_empty(), "{:?}", exe.facts.needed);
-        let go = &OnceCell::new();
-        let part = Part::Library;
-        let binary = Binary { part, path: &path, file: &file, key, exe: &exe, go, go_offsets: "" };
-        let plan = plan(&binary).unwrap().unwrap();
-        let offsets: BTreeSet<_> = plan.places.iter().map(|place| place.offset).collect();
-        assert_eq!(offsets.len(), PROGRAMS.len());
-    }
-
-    #[test]
-    fn only_the_agent_is_wanted_under_its_name_and_without() {
-        let wanted = |part, name: &str| wants(part, &Path::new("/tmp").join(name));
-        assert!(wanted(Part::Library, ".vor-java-0123456789abcdef.so"));
-        assert!(wanted(Part::Library, ".vor-java-0123456789abcdef.so (deleted)"));
-        assert!(!wanted(Part::Executable, ".vor-java-0123456789abcdef.so"));
-        assert!(!wanted(Part::Library, "libjvm.so"));
-    }
-}
+mod tests;

@@ -100,11 +100,15 @@ static inline void write_u4(struct sink *to, uint32_t value)
     write_number(to, 4, value);
 }
 
-/* Copies what lies in `s` from `from` to `to`, which must lie in it. */
+/* Copies what lies in `s` from `from` to `end`, both of which must lie in it. */
 static inline void copy(struct sink *to, const struct source *s, uint32_t from, uint32_t end)
 {
-    for (uint32_t i = from; i < end; i++)
-        write_u1(to, s->bytes[i]);
+    if (to->bad || to->room - to->at < end - from) {
+        to->bad = true;
+        return;
+    }
+    while (from < end)
+        to->bytes[to->at++] = s->bytes[from++];
 }
 
 /* A text as constant pools have it: length, then bytes. */

@@ -16,6 +16,7 @@
  */
 #pragma once
 #include "bytes.h"
+#include "opcodes.h"
 
 #define HANDOVER_CLASS "vor/Handover"
 #define HANDOVER_CALLED "(Ljava/lang/Object;Ljava/lang/Object;)V"
@@ -37,6 +38,7 @@ static const char *const handover_native[HANDOVERS] = { "put0", "take0", "enter0
 #define CONSTANT_UTF8 1
 #define CONSTANT_CLASS 7
 #define CONSTANT_METHOD 10
+#define CONSTANT_INTERFACE_METHOD 11
 #define CONSTANT_NAME_AND_TYPE 12
 
 static inline void constant_text(struct sink *to, const char *text)
@@ -110,15 +112,6 @@ static inline void handover_constants(struct sink *to)
         constant_pair(to, CONSTANT_METHOD, H_SELF, first + 2);
     }
 }
-
-#define OP_ICONST_M1 0x02
-#define OP_ALOAD_0 0x2a
-#define OP_ALOAD_1 0x2b
-#define OP_IXOR 0x82
-#define OP_IFEQ 0x99
-#define OP_RETURN 0xb1
-#define OP_INVOKEVIRTUAL 0xb6
-#define OP_INVOKESTATIC 0xb8
 
 static inline void invoke(struct sink *to, uint32_t opcode, uint32_t method)
 {

@@ -4,6 +4,8 @@
  * functions, and each function has its place in it for ever.
  */
 #pragma once
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef void *object; /* a reference: jobject, jclass, jstring, jthread */
@@ -20,7 +22,8 @@ typedef const void *const **handle;
 #define JNI_DEFINE_CLASS 5
 #define JNI_FIND_CLASS 6
 #define JNI_EXCEPTION_CLEAR 17
-#define JNI_DELETE_LOCAL_REF 23
+#define JNI_PUSH_LOCAL_FRAME 19
+#define JNI_POP_LOCAL_FRAME 20
 #define JNI_GET_METHOD_ID 33
 #define JNI_GET_STATIC_METHOD_ID 113
 #define JNI_CALL_STATIC_OBJECT_METHOD_A 116
@@ -93,9 +96,15 @@ static inline object jni_find_class(handle jni, const char *name)
     return FUNCTION(jni, JNI_FIND_CLASS, object, const char *)(jni, name);
 }
 
-static inline void jni_delete_local_ref(handle jni, object of)
+/* References that are made from now on are forgotten by the next function. */
+static inline int32_t jni_push_frame(handle jni, int32_t count)
 {
-    FUNCTION(jni, JNI_DELETE_LOCAL_REF, void, object)(jni, of);
+    return FUNCTION(jni, JNI_PUSH_LOCAL_FRAME, int32_t, int32_t)(jni, count);
+}
+
+static inline void jni_pop_frame(handle jni)
+{
+    FUNCTION(jni, JNI_POP_LOCAL_FRAME, object, object)(jni, NULL);
 }
 
 static inline void *jni_get_method(handle jni, uint32_t place, object of, const char *name, const char *type)
