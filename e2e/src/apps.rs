@@ -15,6 +15,8 @@ const C: [(&str, &str); 5] = [
     ("ways", "c/ways.c"),
     ("truth", "truth/truth.c"),
 ];
+/// Programs that need a library, by its name for pkg-config.
+const C_WITH: [(&str, &str, &str); 1] = [("truth-glib", "truth/glib.c", "glib-2.0")];
 const GO: [(&str, &str); 3] =
     [("web", "go/web.go"), ("stock", "shop/stock/stock.go"), ("truth-go", "truth/go/truth.go")];
 /// Go programs with modules of others, which are fetched once.
@@ -61,9 +63,11 @@ impl Apps {
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         let sources = Path::new(SOURCES);
         for (name, source) in C {
-            let mut cc = Command::new("cc");
-            cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
-            run(cc.arg(dir.join(name)).arg(sources.join(source)))?;
+            run(&mut cc(&sources.join(source), &dir.join(name)))?;
+        }
+        for (name, source, library) in C_WITH {
+            let Some(flags) = flags_of(library) else { continue };
+            run(cc(&sources.join(source), &dir.join(name)).args(flags.split_whitespace()))?;
         }
         for (name, source) in GO {
             if find("go").is_none() {
@@ -157,6 +161,18 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .map(|place| place.join(program))
         .find(|path| path.is_file())
+}
+
+fn cc(source: &Path, to: &Path) -> Command {
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]).arg(to).arg(source);
+    cc
+}
+
+/// What a C compiler needs to know of a library. `None`: it is not installed.
+fn flags_of(library: &str) -> Option<String> {
+    let asked = Command::new("pkg-config").args(["--cflags", "--libs", library]).output().ok()?;
+    asked.status.success().then(|| String::from_utf8_lossy(&asked.stdout).into_owned())
 }
 
 fn run(command: &mut Command) -> Result<()> {

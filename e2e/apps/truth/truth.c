@@ -6,66 +6,10 @@
  * hand    threads that wait on a condition variable for the next call to make
  * epoll   one thread, many connections
  */
-#include "../c/http.h"
-#include <pthread.h>
-#include <stdbool.h>
+#include "serve.h"
 #include <sys/epoll.h>
 
 #define WORKERS 8
-#define ROOM 4096
-
-static int down;
-
-/* Reads one message; its length, 0 at the end. */
-static size_t receive(int fd, char *buf)
-{
-    size_t len = 0, whole = 0;
-
-    while (!(whole = message_len(buf, len))) {
-        ssize_t got = read(fd, buf + len, ROOM - len);
-
-        if (got <= 0)
-            return 0;
-        len += got;
-    }
-    return whole;
-}
-
-static void send_all(int fd, const char *text)
-{
-    size_t len = strlen(text);
-
-    if (write(fd, text, len) != (ssize_t)len)
-        die("write");
-}
-
-/* The outgoing request, on a connection of its own. */
-static void call(const char *n)
-{
-    char buf[ROOM];
-    int fd = connect_to(down);
-
-    snprintf(buf, sizeof(buf), "GET /down/%s HTTP/1.1\r\nHost: down\r\n\r\n", n);
-    send_all(fd, buf);
-    if (!receive(fd, buf))
-        die("no answer");
-    close(fd);
-}
-
-/* The number in "GET /case/N HTTP/1.1". */
-static void number(const char *request, char *n)
-{
-    const char *at = strstr(request, "/case/");
-
-    n[0] = 0;
-    if (at)
-        sscanf(at + 6, "%15[0-9]", n);
-}
-
-static void answer(int fd)
-{
-    send_all(fd, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
-}
 
 /* A queue between threads. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -130,26 +74,6 @@ static void hand_over(const char *n)
     pthread_mutex_unlock(&lock);
 }
 
-static void (*act)(const char *n) = call;
-
-static void serve(int fd)
-{
-    char buf[ROOM], n[16];
-
-    while (receive(fd, buf)) {
-        number(buf, n);
-        act(n);
-        answer(fd);
-    }
-    close(fd);
-}
-
-static void *serve_one(void *fd)
-{
-    serve((int)(long)fd);
-    return NULL;
-}
-
 static void *serve_others(void *unused)
 {
     for (;;) {
@@ -159,15 +83,6 @@ static void *serve_others(void *unused)
         free(job);
     }
     return unused;
-}
-
-static void start(void *(*run)(void *), void *with)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, run, with))
-        die("pthread_create");
-    pthread_detach(thread);
 }
 
 /* One thread, many connections: each asker's descriptor stands beside its call's. */
@@ -223,20 +138,14 @@ int main(int argc, char **argv)
         act = hand_over;
     for (int i = 0; i < WORKERS && (pool || act == hand_over); i++)
         start(pool ? serve_others : call_for_others, NULL);
+    if (!pool)
+        accept_all(listener);
     for (;;) {
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        struct job *job = calloc(1, sizeof(*job));
 
-        if (fd < 0)
-            die("accept");
-        if (pool) {
-            struct job *job = calloc(1, sizeof(*job));
-
-            if (!job)
-                die("calloc");
-            job->fd = fd;
-            put(job);
-        } else {
-            start(serve_one, (void *)(long)fd);
-        }
+        if (!job)
+            die("calloc");
+        job->fd = accept_one(listener);
+        put(job);
     }
 }

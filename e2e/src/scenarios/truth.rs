@@ -13,8 +13,11 @@ const CASES: usize = 120;
 
 /// Two threads or goroutines of start-up with a queue or a channel between them, and five deep, are what Beyla cannot
 /// link.
-const UNDERSTOOD: [(&str, &str); 27] = [
+const UNDERSTOOD: [(&str, &str); 30] = [
     ("truth-c-thread", "c/thread"),
+    ("truth-c-async-queue", "c/async-queue"),
+    ("truth-c-thread-pool", "c/thread-pool"),
+    ("truth-c-leased", "c/leased"),
     ("truth-python-thread", "python/thread"),
     ("truth-python-nested-threads", "python/nested-threads"),
     ("truth-python-queue", "python/queue"),

@@ -105,6 +105,7 @@ const JAVA: &[&str] = &["java", "truth-java/Server.class"];
 const JAVA_21: &[&str] = &["truth-java/Server.class", "java-21"];
 
 const C: Program = Program::Built("truth");
+const GLIB: Program = Program::Built("truth-glib");
 const TRUTH_GO: Program = Program::Built("truth-go");
 const TOKIO: Program = Program::Built("truth-tokio");
 
@@ -114,6 +115,14 @@ pub const ALL: &[Pattern] = &[
     Pattern::new("c/pool", "connections go to threads by a condition variable", &[], C),
     Pattern::new("c/hand", "calls go to threads by a condition variable", &[], C),
     Pattern::new("c/epoll", "one thread, many connections", &[], C),
+    Pattern::new("c/async-queue", "threads fed by a GAsyncQueue of GLib", &["truth-glib"], GLIB),
+    Pattern::new("c/thread-pool", "a GThreadPool of GLib", &["truth-glib"], GLIB),
+    Pattern::new(
+        "c/leased",
+        "threads fed by a GAsyncQueue, connections leased from another",
+        &["truth-glib"],
+        GLIB,
+    ),
     Pattern::new("python/thread", "the handler's thread calls", PYTHON, Program::Python),
     Pattern::new("python/new-thread", "one new thread", PYTHON, Program::Python),
     Pattern::new(

@@ -130,7 +130,13 @@ static __always_inline void queue_take(const struct task *task, __u64 collection
         item_take(task, item);
         if (!inner)
             bpf_map_update_elem(&queue_taken, task, &now, BPF_ANY);
-    } else if (queue_contradicts(task, row)) {
+        return;
+    }
+    if (queue_contradicts(task, row))
         task_given(task, 0, PARENT_NONE);
+    /* It is not on its way any more. */
+    if (row) {
+        row->task = *task;
+        row->taken = 1;
     }
 }

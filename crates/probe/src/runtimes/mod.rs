@@ -3,6 +3,7 @@
 //!
 //! They are brought into the kernel when the first file that they have a plan for is run by an observed process.
 
+pub mod glib;
 pub mod go;
 pub mod java;
 pub mod nginx;
@@ -24,6 +25,7 @@ pub const ALL: &[&Unit] = &[
     &go::kafka::UNIT,
     &go::write::UNIT,
     &java::UNIT,
+    &glib::UNIT,
     &nginx::UNIT,
     &node::UNIT,
     &python::UNIT,
