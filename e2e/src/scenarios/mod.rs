@@ -14,6 +14,7 @@ mod commands;
 mod containers;
 mod exporters;
 mod golang;
+mod java;
 mod kubernetes;
 mod kubernetes_addresses;
 mod late;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Scenario> {
         propagation_go::list(),
         truth::list(),
         golang::list(),
+        java::list(),
         exporters::list(),
         kubernetes::list(),
         containers::list(),

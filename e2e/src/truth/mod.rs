@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::ports;
 use crate::scene::{Scene, exact};
-use crate::scrape::Sample;
+use crate::scrape::{Sample, sum_of};
 use crate::until::until;
 use crate::vor::Settings;
 use crate::web::{Origin, Talk};
@@ -25,6 +25,10 @@ use crate::web::{Origin, Talk};
 pub use patterns::{ALL, Keep, Pattern};
 pub use score::Score;
 
+/// The setting that has JVMs load the agent.
+pub const AGENT: &str = "VOR_JAVAAGENT_ENABLED";
+/// The JVM's answer to vor is the one exchange on its connection, whose protocol vor does not know.
+pub const JVM_ANSWER: &str = "assemble/unclaimed";
 /// Requests on one connection, where connections are kept.
 const FEW: usize = 5;
 /// After this without a further span, what is not there is missing.
@@ -43,8 +47,11 @@ pub fn cell(
     let server = scene.serve(command, port)?;
     let mut pids = children(scene, server.pid, pattern.workers)?;
     pids.push(server.pid);
-    scene.observe(&Settings::port(port), &pids)?;
+    scene.observe(&Settings::port(port).with(AGENT, pattern.is_java()), &pids)?;
     understood(scene, pids.len())?;
+    if pattern.is_java() {
+        instrumented(scene)?;
+    }
     let good = ask(port, pattern.keep, clients, cases)?;
     ensure!(good == cases, "{good} of {cases} requests were answered well");
     until("all calls are counted", scene.limit(), || Ok(origin.answered() >= cases))?;
@@ -66,6 +73,17 @@ pub fn understood(scene: &mut Scene<'_>, processes: usize) -> Result<()> {
         };
         Ok(page.iter().find(read).is_some_and(|sample| sample.value >= exact(processes)))
     })
+}
+
+/// Waits until a JVM has loaded the agent and vor's probes stand in it.
+pub fn instrumented(scene: &mut Scene<'_>) -> Result<()> {
+    let limit = scene.limit();
+    let vor = scene.vor()?;
+    until("a JVM has loaded the agent", limit, || {
+        vor.runs()?;
+        Ok(sum_of(&vor.own_metrics()?, "vor_stage_out_total", &["agents"]) >= 1.0)
+    })?;
+    scene.probed(1)
 }
 
 /// Answers come back in another order than calls went out.

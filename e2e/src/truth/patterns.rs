@@ -79,6 +79,12 @@ impl Pattern {
         self.needs.iter().find(|name| !here(name)).copied()
     }
 
+    /// Whether its server is a JVM, which gets the agent.
+    #[must_use]
+    pub const fn is_java(&self) -> bool {
+        matches!(self.program, Program::Java(_))
+    }
+
     /// Its server: answers `/case/N` on `port` after it has asked `/down/N` on `down`.
     pub fn command(&self, apps: &Apps, dir: &Path, port: u16, down: u16) -> Result<Command> {
         let mut command = match self.program {
