@@ -74,6 +74,36 @@ public class Server {
         }
     }
 
+    // One future for all who wait; its continuations run in the thread of a timer, or of one of the requests.
+    static class Batch {
+        private CompletableFuture<Void> next = new CompletableFuture<>();
+
+        synchronized CompletableFuture<byte[]> join(String n) {
+            return next.thenApply(nothing -> unchecked(n));
+        }
+
+        void run() {
+            CompletableFuture<Void> now;
+            synchronized (this) {
+                now = next;
+                next = new CompletableFuture<>();
+            }
+            now.complete(null);
+        }
+    }
+
+    static Act shared() {
+        var batch = new Batch();
+        Executors.newScheduledThreadPool(1).scheduleAtFixedRate(batch::run, 5, 5, TimeUnit.MILLISECONDS);
+        return n -> {
+            var said = batch.join(n);
+            if (Integer.parseInt(n) % 4 == 0) {
+                batch.run();
+            }
+            return said.get();
+        };
+    }
+
     // Forks until one of its children calls, and runs whatever else there is while it waits.
     static class Fork extends RecursiveTask<byte[]> {
         final String n;
@@ -146,6 +176,7 @@ public class Server {
             case "cached" -> pool(Executors.newCachedThreadPool());
             case "scheduled" -> scheduled();
             case "async" -> async();
+            case "shared" -> shared();
             case "forkjoin" -> forkJoin();
             case "leased" -> leased();
             default -> throw new IllegalArgumentException(args[0]);

@@ -194,6 +194,7 @@ pub const ALL: &[Pattern] = &[
     Pattern::new("java/scheduled", "a pool, after a pause", JAVA, Program::Java("java")),
     Pattern::new("java/async", "two steps of a CompletableFuture", JAVA, Program::Java("java")),
     Pattern::new("java/forkjoin", "RecursiveTasks within each other", JAVA, Program::Java("java")),
+    Pattern::new("java/shared", "a CompletableFuture for all", JAVA, Program::Java("java")),
     Pattern::new(
         "java/leased",
         "a pool, each with a lease of a queue",

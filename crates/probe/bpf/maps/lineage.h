@@ -72,7 +72,7 @@ static __always_inline int request_for(const struct task *task, struct trace_con
 
     if (!row)
         return 0;
-    if (row->count) {
+    if (row->count && !row->lent) {
         span = received(task, row, &method);
     } else {
         span = is_doubtful(task, row) ? 0 : row->given;
@@ -137,6 +137,7 @@ __noinline int request_begin(const struct task *task, const struct trace_context
     }
     row->loose = loose;
     row->called = 0;
+    row->lent = 0;
     __sync_fetch_and_xor(&row->received, c->span);
     if (__sync_fetch_and_add(&row->count, 1))
         row->several = 1;

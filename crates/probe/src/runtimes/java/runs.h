@@ -19,7 +19,8 @@ struct run {
     __u32 level;
     __u8 method;
     __u8 called;
-    __u8 _pad[2];
+    __u8 lent;
+    __u8 _pad;
 };
 
 struct runs {
@@ -47,6 +48,19 @@ static __always_inline struct run *run_at(struct runs *runs, __u32 level)
     return &runs->run[level & (RUNS - 1)];
 }
 
+/* Whether `task` serves `request` already, or must go on with what it serves. */
+static __always_inline bool run_keeps(const struct task *task, const struct task_row *row, __u64 request)
+{
+    struct trace_context c;
+
+    if (!row)
+        return !request;
+    if (!row->count)
+        return row->given == request && (!request || row->method == PARENT_ITEM);
+    /* It has received a request: what it runs meanwhile is for another one only if that is certain. */
+    return !request || !bpf_map_lookup_elem(&vor_requests, &request) || (request_of(task, &c) && c.span == request);
+}
+
 /*
  * `task`, the current thread, begins to run an item: it serves what the item is for. One that nobody was seen to leave
  * changes nothing.
@@ -56,27 +70,30 @@ static __always_inline void run_enter(const struct task *task, __u32 collection,
     struct item_row *left = queue_row(task->pid, queue_item(collection, item));
     struct task_row *row = bpf_map_lookup_elem(&vor_tasks, task);
     struct runs *runs;
+    __u64 request;
 
     if (!left)
         return;
     left->taken = 1;
-    __u64 request = left->request, given = row ? row->given : 0;
-
-    if (request == given && (!given || row->method == PARENT_ITEM))
+    request = left->request;
+    if (run_keeps(task, row, request))
         return;
     runs = this_runs();
     if (!runs)
         return;
     *run_at(runs, runs->depth) = (struct run){
-        .given = given,
+        .given = row ? row->given : 0,
         .item = item,
         .collection = collection,
         .level = runs->depth,
         .method = row ? row->method : PARENT_NONE,
         .called = row ? row->called : 0,
+        .lent = row ? row->lent : 0,
     };
     runs->depth++;
     task_given(task, request, PARENT_ITEM);
+    if (row && row->count)
+        row->lent = 1;
 }
 
 /* It is done with the item (0: with whichever is of `collection`), and with those within, whose ends nobody has seen. */
@@ -102,6 +119,7 @@ static __always_inline void run_leave(const struct task *task, __u32 collection,
         row->given = run->given;
         row->method = run->method;
         row->called = run->called;
+        row->lent = run->lent;
         return;
     }
 }
