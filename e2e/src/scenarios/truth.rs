@@ -13,7 +13,7 @@ const CASES: usize = 120;
 
 /// Two threads or goroutines of start-up with a queue or a channel between them, and five deep, are what Beyla cannot
 /// link.
-const UNDERSTOOD: [(&str, &str); 36] = [
+const UNDERSTOOD: [(&str, &str); 37] = [
     ("truth-c-thread", "c/thread"),
     ("truth-c-async-queue", "c/async-queue"),
     ("truth-c-thread-pool", "c/thread-pool"),
@@ -48,6 +48,7 @@ const UNDERSTOOD: [(&str, &str); 36] = [
     ("truth-java-scheduled", "java/scheduled"),
     ("truth-java-async", "java/async"),
     ("truth-java-forkjoin", "java/forkjoin"),
+    ("truth-java-leased", "java/leased"),
     ("truth-nginx-proxy", "nginx/proxy"),
     ("truth-php-server", "php/server"),
 ];
