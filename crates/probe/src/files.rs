@@ -67,8 +67,8 @@ struct Known {
 /// A process whose files are known.
 struct Process {
     files: Vec<FileKey>,
-    /// Whether it is settled what becomes of its JVM, if it has one.
-    considered: bool,
+    /// Whether its JVM was asked to load the agent.
+    asked: bool,
     next_look: Instant,
     pause: Duration,
 }
@@ -152,12 +152,13 @@ impl Files {
         for key in held.iter().filter(|key| !files.contains(key)) {
             self.release(*key);
         }
-        let considered = before.as_ref().is_some_and(|old| old.considered)
-            || self.agents.as_ref().is_some_and(|agents| agents.consider(process, &seen));
+        let asked = before.as_ref().is_some_and(|old| old.asked);
+        let agents = self.agents.as_ref();
+        let asked = agents.is_some_and(|agents| agents.consider(process, &seen, asked));
         let pause = before.map_or(FIRST_PAUSE, |old| (old.pause * 2).min(LONGEST_PAUSE));
         let next_look = Instant::now() + pause;
         tracing::debug!(pid = process.pid, files = files.len(), took = ?start.elapsed(), "code probed");
-        self.processes.insert(process, Process { files, considered, next_look, pause });
+        self.processes.insert(process, Process { files, asked, next_look, pause });
         self.measure();
     }
 

@@ -16,13 +16,15 @@ use crate::ports;
 use crate::scenario::{Expected, Scenario};
 use crate::scene::{Actor, Scene};
 use crate::scrape::sum_of;
-use crate::truth::{self, AGENT, JVM_ANSWER};
+use crate::truth::{self, AGENT, JVM_ANSWER, Score};
 use crate::until::until;
 use crate::vor::Settings;
 use crate::web::{Origin, Talk};
 
 const NEEDS: &[&str] = &["java", "truth-java/Server.class"];
 const CLIENTS: usize = 4;
+/// Requests whose calls must be linked.
+const CASES: usize = 20;
 /// Requests after the agent was loaded.
 const LATER: usize = 100;
 const REFUSED: &str = "agents/refused";
@@ -209,7 +211,7 @@ fn deaf(scene: &mut Scene<'_>) -> Result<Expected> {
     Ok(Expected::server(1).losing(&[REFUSED]))
 }
 
-/// The next vor finds the agent where the last one left it.
+/// The next vor finds the agent where the last one left it, and uses it.
 fn twice(scene: &mut Scene<'_>) -> Result<Expected> {
     let server = serve(scene, &[], &[])?;
     instrument(scene, &server)?;
@@ -222,7 +224,10 @@ fn twice(scene: &mut Scene<'_>) -> Result<Expected> {
     ensure!(asked < 0.5, "it was asked again");
     ensure!(mapped(server.actor.pid)? == first, "there is another agent");
     has_one(server.actor.pid)?;
-    ask(server.port, 2)
+    let expected = ask(server.port, CASES)?;
+    let score = Score::of(&scene.spans(2 * CASES)?, CASES);
+    ensure!(score.right == CASES, "{score:?}");
+    Ok(expected)
 }
 
 /// A JVM of another user with file systems of its own.

@@ -119,7 +119,8 @@ impl Sighting {
 /// Asks JVMs, until dropped.
 #[derive(Debug)]
 pub(crate) struct Agents {
-    asked: SyncSender<ProcessKey>,
+    /// None at the end.
+    asked: Option<SyncSender<ProcessKey>>,
     /// Closed when the thread has ended.
     ended: Receiver<()>,
     ending: Arc<AtomicBool>,
@@ -154,25 +155,23 @@ impl Agents {
         })?;
         let count = |what| board.counter("agents", what);
         let (taken, full) = (count("in"), count("lost.full"));
-        Ok(Self { asked, ended, ending, verdicts, taken, full })
+        Ok(Self { asked: Some(asked), ended, ending, verdicts, taken, full })
     }
 
-    /// Has the agent loaded by a process that has mapped a JVM and not the agent. True: the process needs no further
-    /// thought.
-    pub(crate) fn consider(&self, process: ProcessKey, seen: &Sighting) -> bool {
-        if seen.agent.get() {
-            return true;
-        }
-        if seen.openj9.get() {
-            self.taken.inc();
-            self.verdicts.refuse(None, &Refusal::OpenJ9);
-            return true;
-        }
-        if !seen.machine.get() {
-            return false;
+    /// Has the agent loaded by a process that has mapped a JVM and not the agent, unless it was `asked` before. Returns
+    /// whether its JVM was asked now or before: a process that goes over to another program has another one.
+    pub(crate) fn consider(&self, process: ProcessKey, seen: &Sighting, asked: bool) -> bool {
+        let has_jvm = seen.machine.get() || seen.openj9.get();
+        // A child is a copy of its parent, with the agent, until it runs a program of its own.
+        if asked || !has_jvm || seen.agent.get() {
+            return asked && has_jvm;
         }
         self.taken.inc();
-        if let Err(TrySendError::Full(_)) = self.asked.try_send(process) {
+        if seen.openj9.get() {
+            self.verdicts.refuse(None, &Refusal::OpenJ9);
+        } else if let Some(Err(TrySendError::Full(_))) =
+            self.asked.as_ref().map(|asked| asked.try_send(process))
+        {
             self.full.inc();
         }
         true
@@ -182,6 +181,7 @@ impl Agents {
 impl Drop for Agents {
     fn drop(&mut self) {
         self.ending.store(true, Ordering::Relaxed);
+        self.asked = None;
         // Nobody waits longer for a process that holds up who looks at it.
         let _ = self.ended.recv_timeout(LEAVE);
     }

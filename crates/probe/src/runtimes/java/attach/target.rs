@@ -60,6 +60,7 @@ pub(super) struct Status {
     pub(super) group: u32,
     /// Signals that it handles, from bit 0 for signal 1.
     caught: u64,
+    threads: u32,
     /// Whether it is stopped, and signals wait until it goes on.
     stopped: bool,
 }
@@ -138,9 +139,10 @@ impl Target {
 
     /// Whether a JVM in it acts on SIGQUIT. It would end anything else.
     pub(super) fn answers_quit(&self) -> bool {
-        let acts = status(&self.proc).is_ok_and(|status| status.acts_on(Signal::QUIT));
-        let launched = self.program.file_name().is_some_and(|name| name == LAUNCHER);
-        acts && (launched || self.has_dispatcher())
+        let Ok(status) = status(&self.proc) else { return false };
+        // A child of a JVM is a copy of it with one thread, until it runs a program of its own.
+        let launched = status.threads > 1 && self.program.file_name() == Some(LAUNCHER.as_ref());
+        status.acts_on(Signal::QUIT) && (launched || self.has_dispatcher())
     }
 
     fn has_dispatcher(&self) -> bool {
@@ -209,6 +211,7 @@ fn parse(status: &str) -> Option<Status> {
         user: effective("Uid:")?,
         group: effective("Gid:")?,
         caught: u64::from_str_radix(line("SigCgt:")?.trim(), 16).ok()?,
+        threads: line("Threads:")?.trim().parse().ok()?,
         stopped: line("State:")?.trim_start().starts_with(['T', 't']),
     })
 }
@@ -235,7 +238,7 @@ mod tests {
     use super::*;
 
     const STATUS: &str = "Name:\tjava\nState:\tS (sleeping)\nUid:\t1\t1000\t1\t1\nGid:\t2\t1001\t2\t2\n\
-                          NSpid:\t4711\t12\t1\nSigCgt:\t2000000181005cc6\n";
+                          NSpid:\t4711\t12\t1\nThreads:\t20\nSigCgt:\t2000000181005cc6\n";
 
     #[test]
     fn ids_are_effective_and_the_pid_is_that_of_the_innermost_namespace() {
