@@ -168,11 +168,12 @@ public class Server {
         System.setProperty("java.util.concurrent.ForkJoinPool.common.parallelism", String.valueOf(WORKERS));
         down = "http://127.0.0.1:" + args[2] + "/down/";
         var server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(args[1])), 1024);
-        server.setExecutor(args[0].equals("virtual") ? virtual() : Executors.newFixedThreadPool(64));
+        server.setExecutor(args[0].startsWith("virtual") ? virtual() : Executors.newFixedThreadPool(64));
         Act act = switch (args[0]) {
             case "executor", "virtual" -> Server::call;
             case "pool" -> pool(Executors.newFixedThreadPool(WORKERS));
-            case "queue" -> queue();
+            case "queue", "virtual-queue" -> queue();
+            case "virtual-nested" -> pool(virtual());
             case "cached" -> pool(Executors.newCachedThreadPool());
             case "scheduled" -> scheduled();
             case "async" -> async();

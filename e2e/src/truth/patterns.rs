@@ -202,6 +202,18 @@ pub const ALL: &[Pattern] = &[
         Program::Java("java"),
     ),
     Pattern::new("java/virtual", "a virtual thread per request", JAVA_21, Program::Java("java-21")),
+    Pattern::new(
+        "java/virtual-nested",
+        "a virtual thread started by another",
+        JAVA_21,
+        Program::Java("java-21"),
+    ),
+    Pattern::new(
+        "java/virtual-queue",
+        "threads fed by virtual ones, by a BlockingQueue",
+        JAVA_21,
+        Program::Java("java-21"),
+    ),
     Pattern::new("rust/spawn", "tokio, a new task", &["truth-tokio"], TOKIO),
     Pattern::new("rust/mpsc", "tokio, four tasks fed by mpsc channels", &["truth-tokio"], TOKIO),
     Pattern::new("ruby/puma", "Puma, four threads", &["puma"], Program::Puma),

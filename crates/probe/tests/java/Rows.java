@@ -298,6 +298,42 @@ public class Rows {
         all("adapted", round -> ((Integer) pool.submit(ForkJoinTask.adapt(() -> round)).get()));
     }
 
+    // From Java 21 on; by name, so that an older compiler takes it.
+    static void virtual() throws Exception {
+        ExecutorService pool;
+        try {
+            pool = (ExecutorService) Executors.class.getMethod("newVirtualThreadPerTaskExecutor").invoke(null);
+        } catch (NoSuchMethodException e) {
+            return;
+        }
+        BlockingQueue<Integer> queue = new LinkedBlockingQueue<>();
+        BlockingQueue<Integer> hand = new SynchronousQueue<>();
+        all("virtual threads", round -> {
+            Future<Integer> one = pool.submit(() -> {
+                Thread.sleep(1);
+                queue.put(1);
+                hand.put(2);
+                synchronized (queue) {
+                    Thread.sleep(0, 1000);
+                }
+                return 4;
+            });
+            Future<?> fails = pool.submit((Runnable) () -> {
+                throw new IllegalStateException("on purpose");
+            });
+            Future<Integer> other = pool.submit(() -> CompletableFuture.supplyAsync(() -> 8, pool).thenApply(x -> x).get());
+            int sum = queue.take() + pool.submit(hand::take).get() + one.get() + other.get();
+            try {
+                fails.get();
+            } catch (java.util.concurrent.ExecutionException e) {
+                return sum;
+            }
+            return -1;
+        });
+        pool.shutdown();
+        System.out.println("all are over: " + pool.awaitTermination(10, TimeUnit.SECONDS));
+    }
+
     public static void main(String[] args) throws Exception {
         if (args.length > 0) {
             rounds = Integer.parseInt(args[0]);
@@ -306,6 +342,7 @@ public class Rows {
         executors();
         completions();
         forks();
+        virtual();
         System.exit(0);
     }
 }

@@ -22,5 +22,13 @@ pub(super) fn failure(code: i32) -> &'static str {
 }
 
 /// Its functions in which programs stand: they do nothing, and are called at each hand-over.
-pub(super) const FUNCTIONS: [&str; 4] =
-    ["vor_java_put", "vor_java_take", "vor_java_enter", "vor_java_leave"];
+pub(super) const FUNCTIONS: [&str; 8] = [
+    "vor_java_put",
+    "vor_java_take",
+    "vor_java_enter",
+    "vor_java_leave",
+    "vor_java_create",
+    "vor_java_resume",
+    "vor_java_pause",
+    "vor_java_end",
+];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Java (`HotSpot`, JDK 8 to 25): who works for whom among the threads of executors, queues and completions.
+//! Java (`HotSpot`, JDK 8 to 25): who works for whom among the threads of executors, queues and completions, and among
+//! virtual threads.
 //!
-//! In: hand-overs in `java.util.concurrent`, which an agent in the JVM makes visible. Out: nothing of its own; it
-//! writes down who serves which request, and the units that see requests read it.
+//! In: hand-overs in `java.util.concurrent` and virtual threads, which an agent in the JVM makes visible. Out: nothing
+//! of its own; it writes down who serves which request, and the units that see requests read it.
 
 pub(crate) mod agent;
 pub(crate) mod attach;
@@ -28,7 +29,16 @@ pub const UNIT: Unit = Unit {
 };
 
 /// In the order of the functions in which they stand.
-const PROGRAMS: [&str; FUNCTIONS.len()] = ["java_put", "java_take", "java_enter", "java_leave"];
+const PROGRAMS: [&str; FUNCTIONS.len()] = [
+    "java_put",
+    "java_take",
+    "java_enter",
+    "java_leave",
+    "java_create",
+    "java_resume",
+    "java_pause",
+    "java_end",
+];
 
 /// The agent's file, also after its name is gone.
 fn wants(part: Part, path: &Path) -> bool {

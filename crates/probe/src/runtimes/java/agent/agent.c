@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent in a JVM: makes hand-overs in java.util.concurrent call functions that do nothing, where programs of vor
- * can stand. It needs no library, so it is the same for every libc. Whatever fails leaves the JVM as it was, but for a
- * class that nobody calls.
+ * The agent in a JVM: makes hand-overs in java.util.concurrent, and virtual threads, call functions that do nothing,
+ * where programs of vor can stand. It needs no library, so it is the same for every libc. Whatever fails leaves the JVM
+ * as it was, but for a class that nobody calls.
  */
 #include "jvm.h"
 #include "patch.h"
@@ -43,6 +43,10 @@ STAND(vor_java_put)
 STAND(vor_java_take)
 STAND(vor_java_enter)
 STAND(vor_java_leave)
+STAND(vor_java_create)
+STAND(vor_java_resume)
+STAND(vor_java_pause)
+STAND(vor_java_end)
 
 /* Whether the JDK knows virtual threads. */
 static bool has_virtual(handle jni)
@@ -52,7 +56,7 @@ static bool has_virtual(handle jni)
 
     if (jni_threw(jni) || !thread)
         return false;
-    method = jni_get_method(jni, JNI_GET_METHOD_ID, thread, "isVirtual", "()Z");
+    method = jni_get_method(jni, JNI_GET_METHOD_ID, thread, "threadId", "()J");
     return !jni_threw(jni) && method;
 }
 
@@ -84,12 +88,15 @@ static object define(handle jvmti, handle jni)
 
 static bool bind(handle jni, object of)
 {
-    const struct native_method methods[HANDOVERS] = {
-        { handover_native[PUT], HANDOVER_NATIVE, (const void *)(uintptr_t)vor_java_put },
-        { handover_native[TAKE], HANDOVER_NATIVE, (const void *)(uintptr_t)vor_java_take },
-        { handover_native[ENTER], HANDOVER_NATIVE, (const void *)(uintptr_t)vor_java_enter },
-        { handover_native[LEAVE], HANDOVER_NATIVE, (const void *)(uintptr_t)vor_java_leave },
+    static void (*const functions[HANDOVERS])(handle, object, int32_t, int32_t) = {
+        vor_java_put,    vor_java_take,   vor_java_enter, vor_java_leave,
+        vor_java_create, vor_java_resume, vor_java_pause, vor_java_end,
     };
+    struct native_method methods[HANDOVERS];
+
+    for (uint32_t i = 0; i < HANDOVERS; i++)
+        methods[i] =
+            (struct native_method){ handover_native[i], HANDOVER_NATIVE, (const void *)(uintptr_t)functions[i] };
     int32_t refused = jni_register_natives(jni, of, methods, HANDOVERS);
 
     return !jni_threw(jni) && !refused;
@@ -124,16 +131,13 @@ static void transformed(handle jvmti, handle jni, object redefined, object loade
 /* The class of a row as it is loaded, without the beginning of its use; NULL when the JDK does not have it. */
 static object load(handle jni, object class_class, void *for_name, const char *name)
 {
-    static const char package[] = "java.util.concurrent.";
-    char text[sizeof(package) + LONGEST_CLASS];
+    char text[LONGEST_CLASS + 1];
     union value arguments[3] = { { .all = 0 }, { .all = 0 }, { .all = 0 } };
     uint32_t length = 0;
     object found;
 
-    for (const char *c = package; *c; c++)
-        text[length++] = *c;
-    for (; *name && length < sizeof(text) - 1; name++)
-        text[length++] = *name;
+    for (; *name && length < LONGEST_CLASS; name++)
+        text[length++] = *name == '/' ? '.' : *name;
     text[length] = 0;
     arguments[0].l = jni_new_string(jni, text);
     if (jni_threw(jni) || !arguments[0].l)

@@ -30,16 +30,15 @@ static inline struct source constant(const struct class_file *file, uint32_t num
     return s;
 }
 
-/* Whether a constant is this text: `first` with `second` behind it. */
-static inline bool is_text(const struct class_file *file, uint32_t number, const char *first, const char *second)
+/* Whether a constant is this text. */
+static inline bool is_text(const struct class_file *file, uint32_t number, const char *wanted)
 {
     struct source s = constant(file, number, CONSTANT_UTF8);
     struct source text = part(&s, read_u2(&s));
 
-    for (const char *of = first; of; of = of == first ? second : NULL)
-        for (const char *c = of; *c; c++)
-            if (read_u1(&text) != (uint8_t)*c)
-                return false;
+    for (; *wanted; wanted++)
+        if (read_u1(&text) != (uint8_t)*wanted)
+            return false;
     return !text.bad && text.at == text.end;
 }
 
@@ -108,7 +107,7 @@ static inline void find_rows(struct class_file *file, uint32_t name)
     file->rows = table;
     file->row_count = 0;
     for (uint32_t i = 0; i < TABLE_ROWS; i++) {
-        if (is_text(file, name, TABLE_PACKAGE, table[i].class))
+        if (is_text(file, name, table[i].class))
             file->row_count++;
         else if (!file->row_count)
             file->rows = &table[i] + 1;

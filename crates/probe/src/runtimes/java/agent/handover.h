@@ -9,6 +9,10 @@
  *         }
  *         private static native void put0(int item, int collection);
  *         // and so on for take, enter, leave
+ *         public static void create(Object thread, Object nothing) {
+ *             create0((int) ((Thread) thread).threadId(), 0);
+ *         }
+ *         // and so on for resume, pause, end
  *     }
  *
  * It is loaded by nobody, so it is in the unnamed module that all transformed classes may use; in a package of the JDK's
@@ -24,15 +28,21 @@
 
 /* What is called, in the order of the tables below. */
 enum handover {
-    PUT,   /* an item is left in a collection */
-    TAKE,  /* an item is taken from a collection */
-    ENTER, /* an item begins to be worked on by the thread */
-    LEAVE, /* the thread is done with it */
+    PUT,    /* an item is left in a collection */
+    TAKE,   /* an item is taken from a collection */
+    ENTER,  /* an item begins to be worked on by the thread */
+    LEAVE,  /* the thread is done with it */
+    CREATE, /* a virtual thread is made */
+    RESUME, /* a thread goes on with a virtual one */
+    PAUSE,  /* it no longer does */
+    END,    /* nor will any */
     HANDOVERS,
 };
 
-static const char *const handover_called[HANDOVERS] = { "put", "take", "enter", "leave" };
-static const char *const handover_native[HANDOVERS] = { "put0", "take0", "enter0", "leave0" };
+static const char *const handover_called[HANDOVERS] = { "put",    "take",   "enter", "leave",
+                                                        "create", "resume", "pause", "end" };
+static const char *const handover_native[HANDOVERS] = { "put0",    "take0",   "enter0", "leave0",
+                                                        "create0", "resume0", "pause0", "end0" };
 
 /* Tags of constants. */
 #define CONSTANT_UTF8 1
@@ -72,6 +82,7 @@ enum handover_constant {
     H_THREAD = 15,
     H_CURRENT = 19,
     H_VIRTUAL = 23,
+    H_ID = 27,
     H_METHODS, /* four constants for each: name, native's name, pair, native */
 };
 
@@ -103,6 +114,7 @@ static inline void handover_constants(struct sink *to)
     constant_class(to, H_THREAD - 1);
     handover_foreign(to, H_CURRENT, H_THREAD, "currentThread", "()Ljava/lang/Thread;");
     handover_foreign(to, H_VIRTUAL, H_THREAD, "isVirtual", "()Z");
+    handover_foreign(to, H_ID, H_THREAD, "threadId", "()J");
     for (uint32_t i = 0; i < HANDOVERS; i++) {
         uint32_t first = H_METHODS + i * H_EACH;
 
@@ -119,7 +131,19 @@ static inline void invoke(struct sink *to, uint32_t opcode, uint32_t method)
     write_u2(to, method);
 }
 
-/* What a called method does; `has_virtual`: the JDK knows virtual threads. */
+/* What a method does that is told of a virtual thread. */
+static inline void handover_thread(struct sink *to, uint32_t native)
+{
+    write_u1(to, OP_ALOAD_0);
+    invoke(to, OP_CHECKCAST, H_THREAD);
+    invoke(to, OP_INVOKEVIRTUAL, H_ID);
+    write_u1(to, OP_L2I);
+    write_u1(to, OP_ICONST_0);
+    invoke(to, OP_INVOKESTATIC, native);
+    write_u1(to, OP_RETURN);
+}
+
+/* What a method does that is told of an item; `has_virtual`: the JDK knows virtual threads. */
 static inline void handover_code(struct sink *to, uint32_t native, bool has_virtual)
 {
     write_u1(to, OP_ALOAD_0);
@@ -143,9 +167,9 @@ static inline void handover_code(struct sink *to, uint32_t native, bool has_virt
 #define ACC_CALLED 0x0009
 #define ACC_BOUND 0x010a
 
-static inline void handover_method(struct sink *to, uint32_t first, bool has_virtual)
+static inline void handover_method(struct sink *to, enum handover number, bool has_virtual)
 {
-    uint32_t attribute, code;
+    uint32_t first = H_METHODS + number * H_EACH, attribute, code;
 
     write_u2(to, ACC_CALLED);
     write_u2(to, first);
@@ -158,7 +182,10 @@ static inline void handover_method(struct sink *to, uint32_t first, bool has_vir
     write_u2(to, 2); /* of locals */
     code = to->at;
     write_u4(to, 0);
-    handover_code(to, first + 3, has_virtual);
+    if (has_virtual && number >= CREATE)
+        handover_thread(to, first + 3);
+    else
+        handover_code(to, first + 3, has_virtual);
     fill_length(to, code);
     write_u2(to, 0); /* handlers of exceptions */
     write_u2(to, 0); /* attributes */
@@ -188,7 +215,7 @@ static inline uint32_t handover_class(uint8_t *bytes, uint32_t room, bool has_vi
     write_u2(&to, 0); /* fields */
     write_u2(&to, HANDOVERS * 2);
     for (uint32_t i = 0; i < HANDOVERS; i++)
-        handover_method(&to, H_METHODS + i * H_EACH, has_virtual);
+        handover_method(&to, i, has_virtual);
     write_u2(&to, 0); /* attributes */
     return to.bad ? 0 : to.at;
 }

@@ -24,7 +24,7 @@ static inline bool calls(const struct class_file *file, struct source s, const c
     skip(&method, 2);
     struct source pair = constant(file, read_u2(&method), CONSTANT_NAME_AND_TYPE);
 
-    return !method.bad && is_text(file, read_u2(&pair), name, NULL) && !pair.bad;
+    return !method.bad && is_text(file, read_u2(&pair), name) && !pair.bad;
 }
 
 /* Whether a row wants a call before the instruction at `pc`, the next of `s`. */
@@ -46,7 +46,7 @@ static inline bool wants(const struct class_file *file, const struct row *row, s
 /* Whether a row about the class is about the method of this name and type. */
 static inline bool concerns(const struct class_file *file, const struct row *row, uint32_t name, uint32_t type)
 {
-    return is_text(file, name, row->method, NULL) && (!row->type || is_text(file, type, row->type, NULL));
+    return is_text(file, name, row->method) && (!row->type || is_text(file, type, row->type));
 }
 
 static inline bool insert(struct code *code, const struct row *row, uint32_t pc, uint32_t added)
@@ -92,14 +92,14 @@ static inline uint32_t write_code_attribute(struct sink *to, const struct code *
     struct source body = part(s, read_u4(s));
     void (*write)(struct sink *, const struct code *, struct source *);
 
-    if (is_text(file, name, "StackMapTable", NULL))
+    if (is_text(file, name, "StackMapTable"))
         write = write_frames;
-    else if (is_text(file, name, "LineNumberTable", NULL))
+    else if (is_text(file, name, "LineNumberTable"))
         write = write_lines;
-    else if (is_text(file, name, "LocalVariableTable", NULL) || is_text(file, name, "LocalVariableTypeTable", NULL))
+    else if (is_text(file, name, "LocalVariableTable") || is_text(file, name, "LocalVariableTypeTable"))
         write = write_locals;
-    else if (is_text(file, name, "RuntimeVisibleTypeAnnotations", NULL) ||
-             is_text(file, name, "RuntimeInvisibleTypeAnnotations", NULL))
+    else if (is_text(file, name, "RuntimeVisibleTypeAnnotations") ||
+             is_text(file, name, "RuntimeInvisibleTypeAnnotations"))
         return 0;
     else
         write = NULL;
@@ -171,7 +171,7 @@ static inline uint32_t write_attributes(struct sink *to, struct class_file *file
         uint32_t begin = s->at, attribute = read_u2(s);
         struct source body = part(s, read_u4(s));
 
-        if (patched && !s->bad && is_text(file, attribute, "Code", NULL)) {
+        if (patched && !s->bad && is_text(file, attribute, "Code")) {
             write_u2(to, attribute);
             inserted += write_method_code(to, file, body, name, type);
         } else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which methods of java.util.concurrent call what. Names and types are those of JDK 8 to 25; what a JDK does not have is
+ * Which methods of java.util.concurrent and of virtual threads call what. Names and types are those of JDK 8 to 25; what a JDK does not have is
  * passed over.
  *
  * Not here: how ForkJoinPool runs a Runnable. The scheduler of virtual threads does so, and who wakes a virtual thread is
@@ -9,9 +9,10 @@
 #pragma once
 #include "handover.h"
 
-#define TABLE_PACKAGE "java/util/concurrent/"
-/* Letters of the longest name of a class below. */
-#define LONGEST_CLASS 64
+/* Letters that a name of a class below may have. */
+#define LONGEST_CLASS 96
+
+#define CONCURRENT(class) "java/util/concurrent/" class
 
 /* Where in a method. */
 enum where {
@@ -43,31 +44,32 @@ struct row {
 #define OBJECT_TIMED "(Ljava/lang/Object;JLjava/util/concurrent/TimeUnit;)Z"
 #define TIMED_TO(result) "(JLjava/util/concurrent/TimeUnit;)" result
 #define OBJECT "Ljava/lang/Object;"
+#define VIRTUAL_THREAD "java/lang/VirtualThread"
 #define DELAYED "Ljava/util/concurrent/Delayed;"
 #define FORK_JOIN_TASK "Ljava/util/concurrent/ForkJoinTask;"
 
 /* clang-format off */
 /* The first argument is put into this collection. */
-#define PUTS(class, method, type) { class, method, type, ENTRY, NULL, PUT, FIRST, SELF }
+#define PUTS(class, method, type) { CONCURRENT(class), method, type, ENTRY, NULL, PUT, FIRST, SELF }
 /* What is returned was taken from this collection. */
-#define TAKES(class, method, type) { class, method, type, RETURNS, NULL, TAKE, TOP, SELF }
+#define TAKES(class, method, type) { CONCURRENT(class), method, type, RETURNS, NULL, TAKE, TOP, SELF }
 /* Several are taken at once: none in particular. */
-#define DRAINS(class) { class, "drainTo", "(Ljava/util/Collection;I)I", ENTRY, NULL, TAKE, NOTHING, SELF }
+#define DRAINS(class) { CONCURRENT(class), "drainTo", "(Ljava/util/Collection;I)I", ENTRY, NULL, TAKE, NOTHING, SELF }
 /* This object is work for the one who makes it, or the first argument for the one who calls. */
-#define MADE(class) { class, "<init>", NULL, RETURNS, NULL, PUT, SELF, NOTHING }
-#define GIVES(class, method, type) { class, method, type, ENTRY, NULL, PUT, FIRST, NOTHING }
+#define MADE(class) { CONCURRENT(class), "<init>", NULL, RETURNS, NULL, PUT, SELF, NOTHING }
+#define GIVES(class, method, type) { CONCURRENT(class), method, type, ENTRY, NULL, PUT, FIRST, NOTHING }
 /* The method does this object's work. */
 #define RUNS(class, method, type) \
-    { class, method, type, ENTRY, NULL, ENTER, SELF, NOTHING }, \
-    { class, method, type, RETURNS, NULL, LEAVE, SELF, NOTHING }
+    { CONCURRENT(class), method, type, ENTRY, NULL, ENTER, SELF, NOTHING }, \
+    { CONCURRENT(class), method, type, RETURNS, NULL, LEAVE, SELF, NOTHING }
 #define FIRES(class) RUNS("CompletableFuture$" class, "tryFire", "(I)Ljava/util/concurrent/CompletableFuture;")
 /* clang-format on */
 
 /* Rows of a class follow each other, and those at the beginning of a method come first. */
 static const struct row table[] = {
     PUTS("ThreadPoolExecutor", "execute", "(Ljava/lang/Runnable;)V"),
-    { "ThreadPoolExecutor", "runWorker", NULL, CALLS, "beforeExecute", ENTER, TOP, SELF },
-    { "ThreadPoolExecutor", "runWorker", NULL, CALLS, "unlock", LEAVE, NOTHING, SELF },
+    { CONCURRENT("ThreadPoolExecutor"), "runWorker", NULL, CALLS, "beforeExecute", ENTER, TOP, SELF },
+    { CONCURRENT("ThreadPoolExecutor"), "runWorker", NULL, CALLS, "unlock", LEAVE, NOTHING, SELF },
     PUTS("ScheduledThreadPoolExecutor", "delayedExecute", NULL),
 
     PUTS("LinkedBlockingQueue", "put", OBJECT_TO("V")),
@@ -142,7 +144,7 @@ static const struct row table[] = {
     GIVES("ForkJoinPool", "invoke", "(" FORK_JOIN_TASK ")" OBJECT),
     GIVES("ForkJoinPool", "execute", "(" FORK_JOIN_TASK ")V"),
     GIVES("ForkJoinPool", "submit", "(" FORK_JOIN_TASK ")" FORK_JOIN_TASK),
-    { "ForkJoinTask", "fork", "()" FORK_JOIN_TASK, ENTRY, NULL, PUT, SELF, NOTHING },
+    { CONCURRENT("ForkJoinTask"), "fork", "()" FORK_JOIN_TASK, ENTRY, NULL, PUT, SELF, NOTHING },
     RUNS("RecursiveTask", "exec", "()Z"),
     RUNS("RecursiveAction", "exec", "()Z"),
     RUNS("CountedCompleter", "exec", "()Z"),
@@ -151,6 +153,12 @@ static const struct row table[] = {
     MADE("ForkJoinTask$AdaptedInterruptibleCallable"),
     RUNS("ForkJoinTask$AdaptedInterruptibleCallable", "exec", "()Z"),
     RUNS("ForkJoinTask$AdaptedInterruptibleCallable", "compute", "()" OBJECT),
+
+    /* Before it is on the thread below it, and when it is there no longer. */
+    { VIRTUAL_THREAD, "<init>", NULL, RETURNS, NULL, CREATE, SELF, NOTHING },
+    { VIRTUAL_THREAD, "runContinuation", "()V", CALLS, "mount", RESUME, TOP, NOTHING },
+    { VIRTUAL_THREAD, "runContinuation", "()V", CALLS, "afterYield", PAUSE, TOP, NOTHING },
+    { VIRTUAL_THREAD, "runContinuation", "()V", CALLS, "afterDone", END, TOP, NOTHING },
 };
 
 #define TABLE_ROWS (sizeof(table) / sizeof(table[0]))
