@@ -13,7 +13,7 @@ const CASES: usize = 120;
 
 /// Two threads or goroutines of start-up with a queue or a channel between them, and five deep, are what Beyla cannot
 /// link.
-const UNDERSTOOD: [(&str, &str); 37] = [
+const UNDERSTOOD: [(&str, &str); 41] = [
     ("truth-c-thread", "c/thread"),
     ("truth-c-async-queue", "c/async-queue"),
     ("truth-c-thread-pool", "c/thread-pool"),
@@ -49,6 +49,10 @@ const UNDERSTOOD: [(&str, &str); 37] = [
     ("truth-java-async", "java/async"),
     ("truth-java-forkjoin", "java/forkjoin"),
     ("truth-java-leased", "java/leased"),
+    ("truth-java-shared", "java/shared"),
+    ("truth-java-virtual", "java/virtual"),
+    ("truth-java-virtual-nested", "java/virtual-nested"),
+    ("truth-java-virtual-queue", "java/virtual-queue"),
     ("truth-nginx-proxy", "nginx/proxy"),
     ("truth-php-server", "php/server"),
 ];

@@ -14,10 +14,9 @@ struct task_row {
     __u32 count;    /* of the requests in `received` */
     __u8 method;    /* how it was given: PARENT_… */
     __u8 several;   /* it once had several at a time */
-    __u8 loose;     /* a thread that read the latest of them from a socket that does not wait */
+    __u8 loose : 1; /* a thread that read the latest of them from a socket that does not wait */
+    __u8 lent : 1;  /* it works for what it was given, although it has received others that are not over */
     __u8 called;    /* it has made a call for what it serves now */
-    __u8 lent;      /* it works for what it was given, although it has received others that are not over */
-    __u8 _pad[7];
 };
 
 struct request_row {
