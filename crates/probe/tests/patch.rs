@@ -118,6 +118,19 @@ fn each_class_of_the_table_gets_its_calls_and_spoilt_ones_do_no_harm() {
 }
 
 #[test]
+fn virtual_threads_whose_end_is_not_found_are_left_alone() {
+    for java in javas() {
+        let at = CLASSES.iter().position(|(name, _)| name.ends_with("/VirtualThread")).unwrap();
+        let mut file = class_files(&java).remove(at);
+        let end = file.windows(9).position(|bytes| bytes == b"afterDone");
+        let Some(end) = end else { continue }; // JDK 17
+        assert!(patched(std::slice::from_ref(&file))[0][0] > 0);
+        file[end..end + 9].copy_from_slice(b"afterThat");
+        assert_eq!(patched(&[file]), [[0; 9]]);
+    }
+}
+
+#[test]
 fn what_is_no_class_file_is_left_alone() {
     let none = [vec![0; 64], b"\xca\xfe\xba\xbe\0\0\0\x34\0\x01\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()];
     assert_eq!(patched(&none), [[0; 9]; 2]);

@@ -28,6 +28,7 @@ struct code {
     struct insertion insertions[MAX_INSERTIONS]; /* by place */
     uint32_t count;
     uint32_t at_entry; /* of them at the very beginning, which no branch leads to */
+    uint32_t calls;    /* a bit for each hand-over that is told of */
 };
 
 /* How long an instruction is; 0: it is a switch, `wide`, or not understood. */

@@ -60,6 +60,7 @@ static inline bool insert(struct code *code, const struct row *row, uint32_t pc,
         .method = (uint16_t)(added + 3 + row->call * 3 + 2),
     };
     code->at_entry += row->where == ENTRY;
+    code->calls |= 1u << row->call;
     return true;
 }
 
@@ -68,7 +69,7 @@ static inline bool find_places(struct code *code, const struct class_file *file,
 {
     struct source s = code->source;
 
-    code->count = code->at_entry = 0;
+    code->count = code->at_entry = code->calls = 0;
     for (uint32_t pc = 0; pc < code->length;) {
         uint32_t length = instruction_length(s, pc);
 
@@ -117,7 +118,10 @@ static inline uint32_t write_code_attribute(struct sink *to, const struct code *
     return 1;
 }
 
-/* Writes the attribute with a method's instructions; `s` is what is in it. Nothing to be called: as it is. */
+/*
+ * Writes the attribute with a method's instructions; `s` is what is in it. Nothing to be called: as it is. Returns a bit
+ * for each hand-over that is told of; so do the next two.
+ */
 static inline uint32_t write_method_code(struct sink *to, const struct class_file *file, struct source s, uint32_t name,
                                          uint32_t type)
 {
@@ -156,7 +160,7 @@ static inline uint32_t write_method_code(struct sink *to, const struct class_fil
     fill_length(to, place);
     if (s.bad || s.at != s.end)
         to->bad = true;
-    return code.count;
+    return code.calls;
 }
 
 /* Copies `count` attributes of a class, field or method; of a method that the table has, its code with calls. */
@@ -164,7 +168,7 @@ static inline uint32_t write_attributes(struct sink *to, struct class_file *file
                                         uint32_t type)
 {
     struct source *s = &file->source;
-    uint32_t count = read_u2(s), inserted = 0;
+    uint32_t count = read_u2(s), all = 0;
 
     write_u2(to, count);
     while (count-- && !s->bad && !to->bad) {
@@ -173,19 +177,19 @@ static inline uint32_t write_attributes(struct sink *to, struct class_file *file
 
         if (patched && !s->bad && is_text(file, attribute, "Code")) {
             write_u2(to, attribute);
-            inserted += write_method_code(to, file, body, name, type);
+            all |= write_method_code(to, file, body, name, type);
         } else {
             copy(to, s, begin, s->at);
         }
     }
-    return inserted;
+    return all;
 }
 
 /* Copies the fields or the methods. */
 static inline uint32_t write_members(struct sink *to, struct class_file *file, bool methods)
 {
     struct source *s = &file->source;
-    uint32_t count = read_u2(s), inserted = 0;
+    uint32_t count = read_u2(s), all = 0;
 
     write_u2(to, count);
     while (count-- && !s->bad && !to->bad) {
@@ -197,9 +201,9 @@ static inline uint32_t write_members(struct sink *to, struct class_file *file, b
         write_u2(to, access);
         write_u2(to, name);
         write_u2(to, type);
-        inserted += write_attributes(to, file, patched, name, type);
+        all |= write_attributes(to, file, patched, name, type);
     }
-    return inserted;
+    return all;
 }
 
 /* Room for the patched class of one that has `length` bytes; 0: it is too long for any. */
@@ -217,7 +221,7 @@ static inline uint32_t patch(const uint8_t *bytes, uint32_t length, uint8_t *out
 {
     struct sink to = { out, 0, room, false };
     struct source *s = &file->source;
-    uint32_t inserted, begin;
+    uint32_t all, begin;
 
     *s = (struct source){ bytes, 0, length, false };
     if (read_u4(s) != 0xcafebabe)
@@ -240,7 +244,7 @@ static inline uint32_t patch(const uint8_t *bytes, uint32_t length, uint8_t *out
         return 0;
     copy(&to, s, begin, s->at);
     write_members(&to, file, false);
-    inserted = write_members(&to, file, true);
+    all = write_members(&to, file, true);
     write_attributes(&to, file, false, 0, 0);
-    return s->bad || s->at != s->end || to.bad || !inserted ? 0 : to.at;
+    return s->bad || s->at != s->end || to.bad || !is_whole(all) ? 0 : to.at;
 }

@@ -162,3 +162,11 @@ static const struct row table[] = {
 };
 
 #define TABLE_ROWS (sizeof(table) / sizeof(table[0]))
+
+/* Whether what is told of in a class makes sense: a virtual thread that begins is told to end. */
+static inline bool is_whole(uint32_t calls)
+{
+    const uint32_t thread = 1u << CREATE | 1u << RESUME | 1u << PAUSE | 1u << END;
+
+    return calls && (!(calls & thread) || (calls & thread) == thread);
+}
