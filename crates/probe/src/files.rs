@@ -186,8 +186,9 @@ impl Files {
         self.measure();
     }
 
-    /// Takes all programs out of all files.
+    /// Takes all programs out of all files, and asks no more JVMs.
     pub(crate) fn detach(&mut self) {
+        self.agents = None;
         self.known.values_mut().for_each(|known| known.attached.clear());
     }
 

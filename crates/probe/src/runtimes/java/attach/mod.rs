@@ -17,18 +17,18 @@ mod talk;
 mod target;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::Builder;
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use vor_health::{Board, Counter, Verdict};
 use vor_model::ProcessKey;
@@ -38,19 +38,21 @@ use super::agent::{AGENT_NAME, failure};
 use guise::wearing;
 use place::{Placed, Trigger};
 use target::{Target, can_see_nameless};
+use time::{POLL, Time};
 
 /// The library that is the JVM, and that of `OpenJ9`, which has one of that name too.
 const LIBRARY: &str = "libjvm.so";
 const OPENJ9: &str = "libj9vm";
 /// JVMs that may wait to be asked.
 const QUEUE: usize = 256;
-/// Time between two looks at JVMs that are not up yet, and at a socket that is not there yet.
+/// Time between two looks at JVMs that are not up yet.
 const LOOK: Duration = Duration::from_millis(250);
-const POLL: Duration = Duration::from_millis(20);
 /// How long a JVM has answered signals when it is asked: it does so before it can load agents.
 const SETTLED: Duration = Duration::from_secs(1);
 /// A JVM may take so many times `javaagent.attach_timeout` to come up.
 const PATIENCE: u32 = 3;
+/// How long the file stays at least after the signal.
+const GRACE: Duration = Duration::from_millis(500);
 /// How long the end of vor waits for a JVM that is being asked.
 const LEAVE: Duration = Duration::from_secs(1);
 
@@ -67,7 +69,7 @@ enum Refusal {
     Forbidden(&'static str),
     #[error("it does not handle SIGQUIT, by which a JVM is asked to take requests")]
     Deaf,
-    #[error("another program is asking it for something: its file .attach_pid… is there")]
+    #[error("another program seems to ask it for something: a file .attach_pid… is there")]
     Busy,
     #[error("vor may not look at it ({0}): that needs CAP_SYS_PTRACE")]
     Hidden(Errno),
@@ -254,13 +256,17 @@ impl Waiting {
 impl Asker {
     fn run(mut self, to_ask: &Receiver<ProcessKey>) {
         while !self.ending.load(Ordering::Relaxed) {
-            match to_ask.recv_timeout(LOOK) {
-                Ok(process) => self.waiting.push(Waiting::new(process)),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
             let room = QUEUE.saturating_sub(self.waiting.len());
-            self.waiting.extend(to_ask.try_iter().take(room).map(Waiting::new));
+            if room == 0 {
+                thread::sleep(LOOK);
+            } else {
+                match to_ask.recv_timeout(LOOK) {
+                    Ok(process) => self.waiting.push(Waiting::new(process)),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+                self.waiting.extend(to_ask.try_iter().take(room - 1).map(Waiting::new));
+            }
             let waiting = std::mem::take(&mut self.waiting);
             self.waiting = waiting.into_iter().filter_map(|waiting| self.turn(waiting)).collect();
         }
@@ -268,6 +274,9 @@ impl Asker {
 
     /// One look at a JVM. `None`: it is settled what becomes of it.
     fn turn(&self, mut waiting: Waiting) -> Option<Waiting> {
+        if self.ending.load(Ordering::Relaxed) {
+            return None;
+        }
         let process = waiting.process;
         let target = match Target::open(process) {
             Ok(target) => target,
@@ -291,6 +300,8 @@ impl Asker {
                 tracing::info!(pid = process.pid, took = ?start.elapsed(), "agent loaded");
                 (self.loaded)(process);
             }
+            // It will have its socket then.
+            Err(Refusal::Busy) if !self.is_late(&waiting) => return Some(waiting),
             Err(why) => self.verdicts.refuse(Some(target.program()), &why),
         }
         None
@@ -303,10 +314,13 @@ impl Asker {
         }
         if target.socket().is_none() && !target.answers_quit() {
             waiting.up = None;
-            let late = waiting.since.elapsed() > self.limit * PATIENCE;
-            return if late { Err(Refusal::Deaf) } else { Ok(false) };
+            return if self.is_late(waiting) { Err(Refusal::Deaf) } else { Ok(false) };
         }
         Ok(waiting.up.get_or_insert_with(Instant::now).elapsed() >= SETTLED)
+    }
+
+    fn is_late(&self, waiting: &Waiting) -> bool {
+        waiting.since.elapsed() > self.limit * PATIENCE
     }
 
     fn attach(&self, target: &Target) -> Result<(), Refusal> {
@@ -336,52 +350,24 @@ fn attach(target: &Target, agent: &[u8], time: &Time<'_>) -> Result<(), Refusal>
 }
 
 /// Has the JVM open its socket.
-fn wake(target: &Target, time: &Time<'_>) -> Result<std::os::fd::OwnedFd, Refusal> {
+fn wake(target: &Target, time: &Time<'_>) -> Result<OwnedFd, Refusal> {
     let _trigger = Trigger::new(target)?;
+    time.left()?;
     if !target.answers_quit() {
         return Err(Refusal::Deaf);
     }
     target.quit().map_err(Refusal::Signal)?;
+    let begin = Instant::now();
     loop {
         if let Some(socket) = target.socket() {
             return Ok(socket);
         }
-        time.pause()?;
-    }
-}
-
-/// How long a JVM is waited for.
-struct Time<'a> {
-    end: Instant,
-    limit: Duration,
-    ending: &'a AtomicBool,
-    /// Readable when the process has ended.
-    process: BorrowedFd<'a>,
-}
-
-impl Time<'_> {
-    /// A moment, unless there is nothing to wait for any more.
-    fn pause(&self) -> Result<(), Refusal> {
-        self.moment(&mut [PollFd::new(&self.process, PollFlags::IN)])
-    }
-
-    /// The same, or until `of` is ready.
-    fn wait(&self, of: &impl AsFd, ready: PollFlags) -> Result<(), Refusal> {
-        self.moment(&mut [PollFd::new(&self.process, PollFlags::IN), PollFd::new(of, ready)])
-    }
-
-    fn moment(&self, descriptors: &mut [PollFd<'_>]) -> Result<(), Refusal> {
-        if self.ending.load(Ordering::Relaxed) {
-            return Err(Refusal::Ending);
+        match time.pause() {
+            // Without the file it would list its threads.
+            Err(Refusal::Ending | Refusal::Silent(_)) if begin.elapsed() < GRACE => {
+                thread::sleep(POLL);
+            }
+            paused => paused?,
         }
-        let left = self.end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Refusal::Silent(self.limit));
-        }
-        let moment = Timespec::try_from(left.min(POLL)).map_err(|_| Refusal::Silent(self.limit))?;
-        // Interrupted is as good as over.
-        let _ = poll(descriptors, Some(&moment));
-        let ended = descriptors.first().is_some_and(|process| !process.revents().is_empty());
-        if ended { Err(Refusal::Gone) } else { Ok(()) }
     }
 }
