@@ -26,27 +26,16 @@ static __always_inline void skip_interim(struct socket_conn *c)
     c->state = ASKING;
 }
 
-/* One step of the search through the answer's head; an enum http1_end. */
-__noinline int search_step(struct socket_conn *c)
-{
-    if (!c)
-        return HTTP1_UNKNOWN;
-    const __u8 *answer = bytes_at(c, c->record.response_at);
-    const __u8 *request = bytes_at(c, c->record.request_at);
-
-    if (!answer || !request)
-        return HTTP1_UNKNOWN;
-    return http1_step(&c->scan, answer, c->record.response_cap, SOCKET_RESPONSE_MAX,
-                      c->record.request_cap >= 8 ? http1_word(request) : 0);
-}
-
 /* Looks for the end of the answer's head. */
 static __always_inline void search(struct socket_conn *c)
 {
-    int end = HTTP1_MORE;
+    const struct captured *answer = captured_at(c, c->record.response_at),
+                          *request = captured_at(c, c->record.request_at);
+    __u64 word = request && c->record.request_cap >= 8 ? http1_word(request->bytes) : 0;
+    int end = answer ? HTTP1_MORE : HTTP1_UNKNOWN;
 
     for (__u32 i = 0; i < HTTP1_STEPS && end == HTTP1_MORE; i++)
-        end = search_step(c);
+        end = scan_step(&c->scan, answer, c->record.response_cap, SOCKET_RESPONSE_MAX, word);
     c->end = end == HTTP1_MORE ? HTTP1_UNKNOWN : end;
 }
 

@@ -71,3 +71,20 @@ __noinline int starts_with(const struct socket_conn *c, __u32 at, __u32 len)
 
     return bytes ? http1_start(bytes, len) : HTTP1_OTHER;
 }
+
+/* Bytes of a head, and what can be read after them. */
+struct captured {
+    __u8 bytes[CONN_SLACK];
+};
+
+/* The head that begins at `at`, or none when that is out of bounds. */
+static __always_inline const struct captured *captured_at(const struct socket_conn *c, __u64 at)
+{
+    return (const struct captured *)bytes_at(c, at);
+}
+
+/* One step of the search through the head of a request or an answer; an enum http1_end. By itself, so verified once. */
+__noinline int scan_step(struct http1_scan *scan, const struct captured *head, __u32 len, __u32 max, __u64 request)
+{
+    return scan && head ? http1_step(scan, head->bytes, len, max, request) : HTTP1_UNKNOWN;
+}

@@ -123,16 +123,6 @@ static __always_inline void place_answer(const struct socket_conn *c, const stru
         request_moved(c->record.pid);
 }
 
-/* One step of the search through the request's head; an enum http1_end. */
-__noinline int place_step(struct socket_conn *c)
-{
-    const __u8 *request = c ? bytes_at(c, c->record.request_at) : NULL;
-
-    if (!request)
-        return HTTP1_UNKNOWN;
-    return http1_step(&c->asked, request, c->record.request_cap, SOCKET_REQUEST_MAX, HTTP1_ASKS);
-}
-
 /* Reads the traceparent that was found in the request's head; 0 when it is none. */
 __noinline int place_read(const struct socket_conn *c, struct traceparent *t)
 {
@@ -179,11 +169,12 @@ __noinline int place_head(struct socket_conn *c)
 
     if (!c || c->ask != HTTP1_CUT)
         return 0;
+    const struct captured *head = captured_at(c, c->record.request_at);
     bool said = c->asked.trace_at;
-    int end = HTTP1_MORE;
+    int end = head ? HTTP1_MORE : HTTP1_UNKNOWN;
 
     for (__u32 i = 0; i < HTTP1_STEPS && end == HTTP1_MORE; i++)
-        end = place_step(c);
+        end = scan_step(&c->asked, head, c->record.request_cap, SOCKET_REQUEST_MAX, HTTP1_ASKS);
     c->ask = end == HTTP1_MORE ? HTTP1_UNKNOWN : end;
     if (!said && c->asked.trace_at && place_read(c, &t)) {
         place_as_said(c, &t);
