@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The classes of the table, and which of `CALLS` are called in each.
-const CLASSES: [(&str, u8); 36] = [
+const CLASSES: [(&str, u16); 36] = [
     ("java/util/concurrent/ThreadPoolExecutor", PUT | ENTER | LEAVE),
     ("java/util/concurrent/ScheduledThreadPoolExecutor", PUT),
-    ("java/util/concurrent/LinkedBlockingQueue", PUT | TAKE),
-    ("java/util/concurrent/ArrayBlockingQueue", PUT | TAKE),
-    ("java/util/concurrent/LinkedBlockingDeque", PUT | TAKE),
-    ("java/util/concurrent/PriorityBlockingQueue", PUT | TAKE),
+    ("java/util/concurrent/LinkedBlockingQueue", PUT | TAKE | ROOM),
+    ("java/util/concurrent/ArrayBlockingQueue", PUT | TAKE | ROOM),
+    ("java/util/concurrent/LinkedBlockingDeque", PUT | TAKE | ROOM),
+    ("java/util/concurrent/PriorityBlockingQueue", PUT | TAKE | ROOM),
     ("java/util/concurrent/DelayQueue", PUT | TAKE),
     ("java/util/concurrent/SynchronousQueue", PUT | TAKE),
     ("java/util/concurrent/LinkedTransferQueue", PUT | TAKE),
@@ -48,15 +48,16 @@ const CLASSES: [(&str, u8); 36] = [
     ("java/util/concurrent/ForkJoinTask$RunnableExecuteAction", 0),
 ];
 
-const PUT: u8 = 1;
-const TAKE: u8 = 1 << 1;
-const ENTER: u8 = 1 << 2;
-const LEAVE: u8 = 1 << 3;
-const CREATE: u8 = 1 << 4;
-const RESUME: u8 = 1 << 5;
-const PAUSE: u8 = 1 << 6;
-const END: u8 = 1 << 7;
-const CALLS: [u8; 8] = [PUT, TAKE, ENTER, LEAVE, CREATE, RESUME, PAUSE, END];
+const PUT: u16 = 1;
+const TAKE: u16 = 1 << 1;
+const ENTER: u16 = 1 << 2;
+const LEAVE: u16 = 1 << 3;
+const CREATE: u16 = 1 << 4;
+const RESUME: u16 = 1 << 5;
+const PAUSE: u16 = 1 << 6;
+const END: u16 = 1 << 7;
+const ROOM: u16 = 1 << 8;
+const CALLS: [u16; 9] = [PUT, TAKE, ENTER, LEAVE, CREATE, RESUME, PAUSE, END, ROOM];
 
 /// The programs `java` of the JDKs of this machine that can compile.
 fn javas() -> Vec<PathBuf> {
@@ -83,7 +84,7 @@ fn class_files(java: &Path) -> Vec<Vec<u8>> {
 }
 
 /// What the patcher says to each file: its new length, and how often each of `CALLS` is called in it.
-fn patched(files: &[Vec<u8>]) -> Vec<[usize; 9]> {
+fn patched(files: &[Vec<u8>]) -> Vec<[usize; 10]> {
     let case =
         |file: &Vec<u8>| [&u32::try_from(file.len()).unwrap().to_ne_bytes(), &file[..]].concat();
     let said = host::say("patch", files.iter().flat_map(case).collect());
@@ -126,12 +127,12 @@ fn virtual_threads_whose_end_is_not_found_are_left_alone() {
         let Some(end) = end else { continue }; // JDK 17
         assert!(patched(std::slice::from_ref(&file))[0][0] > 0);
         file[end..end + 9].copy_from_slice(b"afterThat");
-        assert_eq!(patched(&[file]), [[0; 9]]);
+        assert_eq!(patched(&[file]), [[0; 10]]);
     }
 }
 
 #[test]
 fn what_is_no_class_file_is_left_alone() {
     let none = [vec![0; 64], b"\xca\xfe\xba\xbe\0\0\0\x34\0\x01\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()];
-    assert_eq!(patched(&none), [[0; 9]; 2]);
+    assert_eq!(patched(&none), [[0; 10]; 2]);
 }

@@ -48,6 +48,12 @@ STAND(vor_java_resume)
 STAND(vor_java_pause)
 STAND(vor_java_end)
 
+/* No probe stands here. */
+static void reach(handle jni, object self, int32_t item, int32_t collection)
+{
+    (void)jni, (void)self, (void)item, (void)collection;
+}
+
 /* Whether the JDK knows virtual threads. */
 static bool has_virtual(handle jni)
 {
@@ -89,8 +95,8 @@ static object define(handle jvmti, handle jni)
 static bool bind(handle jni, object of)
 {
     static void (*const functions[HANDOVERS])(handle, object, int32_t, int32_t) = {
-        vor_java_put,    vor_java_take,   vor_java_enter, vor_java_leave,
-        vor_java_create, vor_java_resume, vor_java_pause, vor_java_end,
+        vor_java_put,    vor_java_take,  vor_java_enter, vor_java_leave, vor_java_create,
+        vor_java_resume, vor_java_pause, vor_java_end,   reach,
     };
     struct native_method methods[HANDOVERS];
 

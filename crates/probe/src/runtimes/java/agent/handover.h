@@ -36,13 +36,14 @@ enum handover {
     RESUME, /* a thread goes on with a virtual one */
     PAUSE,  /* it no longer does */
     END,    /* nor will any */
+    ROOM,   /* nothing: the stack has room for what is told after a change */
     HANDOVERS,
 };
 
-static const char *const handover_called[HANDOVERS] = { "put",    "take",   "enter", "leave",
-                                                        "create", "resume", "pause", "end" };
-static const char *const handover_native[HANDOVERS] = { "put0",    "take0",   "enter0", "leave0",
-                                                        "create0", "resume0", "pause0", "end0" };
+static const char *const handover_called[HANDOVERS] = { "put",    "take",  "enter", "leave", "create",
+                                                        "resume", "pause", "end",   "room" };
+static const char *const handover_native[HANDOVERS] = { "put0",    "take0",  "enter0", "leave0", "create0",
+                                                        "resume0", "pause0", "end0",   "room0" };
 
 /* Tags of constants. */
 #define CONSTANT_UTF8 1
@@ -182,7 +183,7 @@ static inline void handover_method(struct sink *to, enum handover number, bool h
     write_u2(to, 2); /* of locals */
     code = to->at;
     write_u4(to, 0);
-    if (has_virtual && number >= CREATE)
+    if (has_virtual && number >= CREATE && number <= END)
         handover_thread(to, first + 3);
     else
         handover_code(to, first + 3, has_virtual);

@@ -53,6 +53,13 @@ struct row {
 #define PUTS(class, method, type) { CONCURRENT(class), method, type, ENTRY, NULL, PUT, FIRST, SELF }
 /* What is returned was taken from this collection. */
 #define TAKES(class, method, type) { CONCURRENT(class), method, type, RETURNS, NULL, TAKE, TOP, SELF }
+/*
+ * The same, where the collection is about to be changed further: should the stack have no room for the call, it must
+ * overflow before anything is changed.
+ */
+#define TAKES_WITHIN(class, method, type) \
+    { CONCURRENT(class), method, type, ENTRY, NULL, ROOM, NOTHING, SELF }, \
+    TAKES(class, method, type)
 /* Several are taken at once: none in particular. */
 #define DRAINS(class) { CONCURRENT(class), "drainTo", "(Ljava/util/Collection;I)I", ENTRY, NULL, TAKE, NOTHING, SELF }
 /* This object is work for the one who makes it, or the first argument for the one who calls. */
@@ -75,11 +82,11 @@ static const struct row table[] = {
     PUTS("LinkedBlockingQueue", "put", OBJECT_TO("V")),
     PUTS("LinkedBlockingQueue", "offer", OBJECT_TO("Z")),
     PUTS("LinkedBlockingQueue", "offer", OBJECT_TIMED),
-    TAKES("LinkedBlockingQueue", "dequeue", "()" OBJECT),
+    TAKES_WITHIN("LinkedBlockingQueue", "dequeue", "()" OBJECT),
     DRAINS("LinkedBlockingQueue"),
 
     PUTS("ArrayBlockingQueue", "enqueue", OBJECT_TO("V")),
-    TAKES("ArrayBlockingQueue", "dequeue", "()" OBJECT),
+    TAKES_WITHIN("ArrayBlockingQueue", "dequeue", "()" OBJECT),
     DRAINS("ArrayBlockingQueue"),
 
     PUTS("LinkedBlockingDeque", "putFirst", OBJECT_TO("V")),
@@ -88,12 +95,12 @@ static const struct row table[] = {
     PUTS("LinkedBlockingDeque", "offerLast", OBJECT_TO("Z")),
     PUTS("LinkedBlockingDeque", "offerFirst", OBJECT_TIMED),
     PUTS("LinkedBlockingDeque", "offerLast", OBJECT_TIMED),
-    TAKES("LinkedBlockingDeque", "unlinkFirst", "()" OBJECT),
-    TAKES("LinkedBlockingDeque", "unlinkLast", "()" OBJECT),
+    TAKES_WITHIN("LinkedBlockingDeque", "unlinkFirst", "()" OBJECT),
+    TAKES_WITHIN("LinkedBlockingDeque", "unlinkLast", "()" OBJECT),
     DRAINS("LinkedBlockingDeque"),
 
     PUTS("PriorityBlockingQueue", "offer", OBJECT_TO("Z")),
-    TAKES("PriorityBlockingQueue", "dequeue", "()" OBJECT),
+    TAKES_WITHIN("PriorityBlockingQueue", "dequeue", "()" OBJECT),
     DRAINS("PriorityBlockingQueue"),
 
     PUTS("DelayQueue", "offer", "(" DELAYED ")Z"),
