@@ -219,7 +219,7 @@ fn twice(scene: &mut Scene<'_>) -> Result<Expected> {
     scene.dismiss(&[JVM_ANSWER])?;
     scene.observe(&settings(server.port), &[server.actor.pid])?;
     truth::understood(scene, 1)?;
-    scene.probed(1)?;
+    scene.probed(truth::JAVA_FILES)?;
     let asked = sum_of(&scene.vor()?.own_metrics()?, "vor_stage_in_total", &["agents"]);
     ensure!(asked < 0.5, "it was asked again");
     ensure!(mapped(server.actor.pid)? == first, "there is another agent");

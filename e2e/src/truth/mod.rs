@@ -29,6 +29,8 @@ pub use score::Score;
 pub const AGENT: &str = "VOR_JAVAAGENT_ENABLED";
 /// The JVM's answer to vor is the one exchange on its connection, whose protocol vor does not know.
 pub const JVM_ANSWER: &str = "assemble/unclaimed";
+/// Files of a JVM in which probes stand: its own library, and the agent.
+pub const JAVA_FILES: usize = 2;
 /// Requests on one connection, where connections are kept.
 const FEW: usize = 5;
 /// After this without a further span, what is not there is missing.
@@ -83,7 +85,7 @@ pub fn instrumented(scene: &mut Scene<'_>) -> Result<()> {
         vor.runs()?;
         Ok(sum_of(&vor.own_metrics()?, "vor_stage_out_total", &["agents"]) >= 1.0)
     })?;
-    scene.probed(1)
+    scene.probed(JAVA_FILES)
 }
 
 /// Answers come back in another order than calls went out.

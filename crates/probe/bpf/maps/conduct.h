@@ -5,7 +5,7 @@
  * - A thread that reads a request from a socket that does not wait is loose: it may go on with the work of others
  *   before it has answered, as event loops and runtimes with tasks of their own do.
  * - A thread that was created by one that serves a request may be made for it, or be one more of a pool, which goes
- *   on with what others leave.
+ *   on with what others leave, and in some runtimes begins with that.
  *
  * Neither can be told from the single case, but from what the threads of the process did before.
  */
@@ -16,9 +16,10 @@ struct conduct {
     __u64 since_ns; /* tells this process from a later one of the same pid */
     __u32 loose;    /* requests of loose threads that are not over */
     __u8 orderly;   /* those during which the thread kept to its own, up to CONDUCT_PROVEN */
-    __u8 mixed;     /* a loose thread went on with the work of others */
     __u8 ended;     /* threads that were made for a request, called for it and ended, up to CONDUCT_PROVEN */
     __u8 outlived;  /* a thread that was created for a request called when it was over */
+    __u8 mixed : 1; /* a loose thread went on with the work of others */
+    __u8 kept : 1;  /* its runtime has pools, whose threads may begin with the work of others */
 };
 
 #ifdef __bpf__
@@ -54,6 +55,15 @@ static __always_inline struct conduct *conduct_made(__u32 pid)
 
     bpf_map_update_elem(&vor_conduct, &pid, &fresh, BPF_NOEXIST);
     return conduct_of(pid);
+}
+
+/* Threads of process `pid` are of a runtime that keeps them in pools. */
+static __always_inline void conduct_kept(__u32 pid)
+{
+    struct conduct *row = conduct_made(pid);
+
+    if (row && !row->kept)
+        row->kept = 1;
 }
 
 /* A loose thread has received a request; `several`: before it had answered another. */

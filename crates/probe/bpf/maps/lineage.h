@@ -39,16 +39,18 @@ static __always_inline __u64 received(const struct task *task, const struct task
 }
 
 /*
- * Whether a thread may have gone on to something else than the request that its creator served: the first call of a
- * thread is what it was created for, further ones only where threads are not kept.
+ * Whether a thread may work for something else than the request that its creator served: where threads are kept. The
+ * first call of a thread is what it was created for, but in runtimes that have pools.
  */
-static __always_inline bool is_doubtful(const struct task *task, const struct task_row *row)
+static __always_inline bool is_doubtful(const struct task *task, const struct task_row *row, bool calls)
 {
-    if (row->method != PARENT_ANCESTOR || !row->called || task->kind != TASK_THREAD || task->id == task->pid)
+    if (row->method != PARENT_ANCESTOR || task->kind != TASK_THREAD || task->id == task->pid)
         return false;
     struct conduct *of = conduct_of(task->pid);
 
-    return !of || of->outlived || of->ended < CONDUCT_PROVEN;
+    if (of && !of->outlived && of->ended >= CONDUCT_PROVEN)
+        return false;
+    return row->called || (calls && of && of->kept);
 }
 
 /* A thread that was created for request `span`, which is over, is still at work. */
@@ -68,6 +70,7 @@ static __always_inline int request_for(const struct task *task, struct trace_con
     struct task_row *row = bpf_map_lookup_elem(&vor_tasks, task);
     struct request_row *request;
     __u64 span;
+    bool doubtful = false;
     __u8 method;
 
     if (!row)
@@ -75,7 +78,8 @@ static __always_inline int request_for(const struct task *task, struct trace_con
     if (row->count && !row->lent) {
         span = received(task, row, &method);
     } else {
-        span = is_doubtful(task, row) ? 0 : row->given;
+        span = is_doubtful(task, row, false) ? 0 : row->given;
+        doubtful = calls && is_doubtful(task, row, true);
         method = row->method;
     }
     request = bpf_map_lookup_elem(&vor_requests, &span);
@@ -84,7 +88,7 @@ static __always_inline int request_for(const struct task *task, struct trace_con
         if (!request)
             outlives(task, row, span);
     }
-    if (!request)
+    if (!request || doubtful)
         return 0;
     *c = request->context;
     c->method = method;

@@ -8,10 +8,12 @@
  * hash, together with that of its collection: two objects may share one, and then an item may be mistaken for another,
  * once in a hundred thousand.
  *
- * In     code of the agent: vor_java_put, vor_java_take, vor_java_enter, vor_java_leave, vor_java_create,
+ * Without the agent it is known at least that threads are kept in pools, so that what a new one does may be for another.
+ *
+ * In     code of the JVM: JVM_StartThread; code of the agent: vor_java_put, vor_java_take, vor_java_enter, vor_java_leave, vor_java_create,
  *        vor_java_resume, vor_java_pause, vor_java_end
  * Out    nothing of its own
- * State  vor_tasks, vor_items, vor_running; queue_taken, queue_pools, java_runs
+ * State  vor_tasks, vor_items, vor_running, vor_conduct; queue_taken, queue_pools, java_runs
  * Needs  uprobes with cookies (5.15)
  * Cost   a probe per hand-over, and two each time a thread goes on with a virtual one, in JVMs that have the agent,
  *        with some map operations
@@ -166,6 +168,15 @@ int BPF_UPROBE(java_end, __u64 jni, __u64 class, __u32 number)
 
     task_resumed(who, 0);
     task_ended(&task);
+    return 0;
+}
+
+/* JVM_StartThread: before there is the thread */
+SEC("uprobe")
+int java_starts(void *ctx)
+{
+    if (admitted())
+        conduct_kept(bpf_get_current_pid_tgid() >> 32);
     return 0;
 }
 

@@ -25,8 +25,13 @@ pub const UNIT: Unit = Unit {
     sizes: items_sizes,
     sweep: None,
     judge: None,
-    code: Some(Code { wants, plan, programs: || PROGRAMS.to_vec(), facts: None }),
+    code: Some(Code { wants, plan, programs, facts: None }),
 };
+
+/// The library that is the JVM, its function that starts a thread, and what stands there.
+pub(crate) const LIBRARY: &str = "libjvm.so";
+const START: &str = "JVM_StartThread";
+const STARTS: &str = "java_starts";
 
 /// In the order of the functions in which they stand.
 const PROGRAMS: [&str; FUNCTIONS.len()] = [
@@ -40,16 +45,30 @@ const PROGRAMS: [&str; FUNCTIONS.len()] = [
     "java_end",
 ];
 
-/// The agent's file, also after its name is gone.
+fn programs() -> Vec<&'static str> {
+    PROGRAMS.into_iter().chain([STARTS]).collect()
+}
+
+fn is_machine(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == LIBRARY)
+}
+
+/// The JVM, and the agent's file, also after its name is gone.
 fn wants(part: Part, path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    part == Part::Library && name.is_some_and(|name| name.starts_with(AGENT_NAME))
+    let is_agent = name.is_some_and(|name| name.starts_with(AGENT_NAME));
+    part == Part::Library && (is_agent || is_machine(path))
 }
 
 fn plan(binary: &Binary<'_>) -> Result<Option<Plan>, PlanError> {
     let said = |error: vor_exe::ExeError| PlanError(error.to_string());
     let native = Native::open(binary.file).map_err(said)?;
     let mut places = Vec::new();
+    if is_machine(binary.path) {
+        let [start] = native.symbols([START]).map_err(said)?;
+        places.extend(start.and_then(|at| native.code(at)).map(|at| Place::at(STARTS, at)));
+        return Ok((!places.is_empty()).then(|| Plan { places, ..Plan::default() }));
+    }
     let found = native.symbols(FUNCTIONS).map_err(said)?;
     for ((name, program), address) in FUNCTIONS.iter().zip(PROGRAMS).zip(found) {
         let at = address.and_then(|address| native.code(address));

@@ -33,15 +33,14 @@ use rustix::io::Errno;
 use vor_health::{Board, Counter, Verdict};
 use vor_model::ProcessKey;
 
-use super::UNIT;
 use super::agent::{AGENT_NAME, failure};
+use super::{LIBRARY, UNIT};
 use guise::wearing;
 use place::{Placed, Trigger};
 use target::{Target, can_see_nameless};
 use time::{POLL, Time};
 
-/// The library that is the JVM, and that of `OpenJ9`, which has one of that name too.
-const LIBRARY: &str = "libjvm.so";
+/// The library of `OpenJ9`, which has one of the JVM's name too.
 const OPENJ9: &str = "libj9vm";
 /// JVMs that may wait to be asked.
 const QUEUE: usize = 256;
