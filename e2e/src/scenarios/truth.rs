@@ -58,9 +58,11 @@ const UNDERSTOOD: [(&str, &str); 41] = [
 ];
 
 /// Threads that go on with the work of others, and nobody tells when.
-const NOT_UNDERSTOOD: [(&str, &str); 3] = [
+const NOT_UNDERSTOOD: [(&str, &str); 5] = [
     ("truth-c-epoll", "c/epoll"),
     ("truth-node-shared", "node/shared"),
+    ("truth-java-alone-scheduled", "java-alone/scheduled"),
+    ("truth-java-alone-forkjoin", "java-alone/forkjoin"),
     ("truth-rust-spawn", "rust/spawn"),
 ];
 
@@ -84,6 +86,6 @@ fn linked(scene: &mut Scene<'_>, name: &str, enough: usize) -> Result<Expected> 
     ensure!(score.wrong == 0, "{} of {CASES} calls are linked wrongly", score.wrong);
     ensure!(score.missing == 0, "{} of {CASES} calls are missing", score.missing);
     ensure!(score.right >= enough, "{} of {CASES} calls are linked", score.right);
-    let answer = pattern.is_java().then_some(truth::JVM_ANSWER);
+    let answer = pattern.agent.then_some(truth::JVM_ANSWER);
     Ok(Expected::both(CASES, CASES).losing(answer.as_slice()))
 }

@@ -49,9 +49,9 @@ pub fn cell(
     let server = scene.serve(command, port)?;
     let mut pids = children(scene, server.pid, pattern.workers)?;
     pids.push(server.pid);
-    scene.observe(&Settings::port(port).with(AGENT, pattern.is_java()), &pids)?;
+    scene.observe(&Settings::port(port).with(AGENT, pattern.agent), &pids)?;
     understood(scene, pids.len())?;
-    if pattern.is_java() {
+    if pattern.agent {
         instrumented(scene)?;
     }
     let good = ask(port, pattern.keep, clients, cases)?;

@@ -31,6 +31,8 @@ pub struct Pattern {
     pub keep: Keep,
     /// Processes that the server consists of beside the first.
     pub workers: usize,
+    /// Whether vor is to have the server, a JVM, load its agent.
+    pub agent: bool,
     program: Program,
 }
 
@@ -53,11 +55,16 @@ impl Pattern {
         needs: &'static [&'static str],
         program: Program,
     ) -> Self {
-        Self { name, about, needs, keep: Keep::Few, workers: 0, program }
+        let agent = matches!(program, Program::Java(_));
+        Self { name, about, needs, keep: Keep::Few, workers: 0, agent, program }
     }
 
     const fn closing(self) -> Self {
         Self { keep: Keep::One, ..self }
+    }
+
+    const fn alone(self) -> Self {
+        Self { agent: false, ..self }
     }
 
     const fn workers(self, workers: usize) -> Self {
@@ -77,12 +84,6 @@ impl Pattern {
             None => find(name).is_some() || apps.has(name),
         };
         self.needs.iter().find(|name| !here(name)).copied()
-    }
-
-    /// Whether its server is a JVM, which gets the agent.
-    #[must_use]
-    pub const fn is_java(&self) -> bool {
-        matches!(self.program, Program::Java(_))
     }
 
     /// Its server: answers `/case/N` on `port` after it has asked `/down/N` on `down`.
@@ -214,6 +215,12 @@ pub const ALL: &[Pattern] = &[
         JAVA_21,
         Program::Java("java-21"),
     ),
+    Pattern::new("java-alone/pool", "a pool, without the agent", JAVA, Program::Java("java"))
+        .alone(),
+    Pattern::new("java-alone/scheduled", "the same after a pause", JAVA, Program::Java("java"))
+        .alone(),
+    Pattern::new("java-alone/forkjoin", "the same of RecursiveTasks", JAVA, Program::Java("java"))
+        .alone(),
     Pattern::new("rust/spawn", "tokio, a new task", &["truth-tokio"], TOKIO),
     Pattern::new("rust/mpsc", "tokio, four tasks fed by mpsc channels", &["truth-tokio"], TOKIO),
     Pattern::new("ruby/puma", "Puma, four threads", &["puma"], Program::Puma),
