@@ -6,6 +6,15 @@ use std::process::Command;
 
 use super::*;
 
+/// The plan for the file at `path`.
+fn plan_of(path: &Path) -> Plan {
+    let (file, key) = vor_exe::open(path).unwrap();
+    let exe = vor_exe::Executable::read(&file, key).unwrap();
+    let go = &OnceCell::new();
+    let part = Part::Library;
+    plan(&Binary { part, path, file: &file, key, exe: &exe, go, go_offsets: "" }).unwrap().unwrap()
+}
+
 #[test]
 fn the_agent_needs_no_library_and_has_a_place_for_each_program() {
     let dir = tempfile::tempdir().unwrap();
@@ -13,21 +22,28 @@ fn the_agent_needs_no_library_and_has_a_place_for_each_program() {
     let (file, key) = vor_exe::open(&path).unwrap();
     let exe = vor_exe::Executable::read(&file, key).unwrap();
     assert!(exe.facts.needed.is_empty(), "{:?}", exe.facts.needed);
-    let go = &OnceCell::new();
-    let part = Part::Library;
-    let binary = Binary { part, path: &path, file: &file, key, exe: &exe, go, go_offsets: "" };
-    let plan = plan(&binary).unwrap().unwrap();
-    let offsets: BTreeSet<_> = plan.places.iter().map(|place| place.offset).collect();
+    let offsets: BTreeSet<_> = plan_of(&path).places.iter().map(|place| place.offset).collect();
     assert_eq!(offsets.len(), PROGRAMS.len());
 }
 
 #[test]
-fn only_the_agent_is_wanted_under_its_name_and_without() {
+fn each_jvm_says_when_it_starts_a_thread() {
+    for java in javas() {
+        let home = std::fs::canonicalize(&java).unwrap();
+        let library = home.parent().unwrap().with_file_name("lib/server").join(LIBRARY);
+        let programs: Vec<_> = plan_of(&library).places.iter().map(|at| at.program).collect();
+        assert_eq!(programs, [STARTS], "{}", library.display());
+    }
+}
+
+#[test]
+fn the_jvm_and_the_agent_are_wanted_as_libraries() {
     let wanted = |part, name: &str| wants(part, &Path::new("/tmp").join(name));
     assert!(wanted(Part::Library, ".vor-java-0123456789abcdef.so"));
     assert!(wanted(Part::Library, ".vor-java-0123456789abcdef.so (deleted)"));
     assert!(!wanted(Part::Executable, ".vor-java-0123456789abcdef.so"));
-    assert!(!wanted(Part::Library, "libjvm.so"));
+    assert!(wanted(Part::Library, "libjvm.so"));
+    assert!(!wanted(Part::Library, "libjava.so"));
 }
 
 /// Ways to run a JVM that treat classes, natives and objects differently.
