@@ -106,9 +106,9 @@ fn compile(
 ) -> Result<PathBuf, Box<dyn Error>> {
     let name = program.file_stem().ok_or("a program file has no name")?; // x.bpf.c: x.bpf
     let object = out.join(name).with_extension("bpf.o");
-    let depfile = out.join(name).with_extension("d");
     let (machine, _) = machine()?;
-    let status = Command::new(clang)
+    let mut command = Command::new(clang);
+    command
         .args(["-target", "bpf", "-mcpu=v3", "-g", "-O2", "-std=gnu11"])
         .args(["-Wall", "-Wextra", "-Werror"])
         .arg("-Wno-unused-parameter") // BPF_PROG names all arguments of a hook
@@ -117,19 +117,26 @@ fn compile(
         .arg(root.join("bpf"))
         .arg("-isystem")
         .arg(include)
-        .arg("-MD")
-        .arg("-MF")
-        .arg(&depfile)
-        .arg("-c")
-        .arg(program)
-        .arg("-o")
-        .arg(&object)
-        .status()?;
-    if !status.success() {
-        return Err(format!("{clang} refuses {}", program.display()).into());
+        .arg("-c");
+    translate(command, program, &object, root)?;
+    Ok(object)
+}
+
+/// Runs clang on `source`, which is looked at again when it or what it includes has changed.
+fn translate(
+    mut clang: Command,
+    source: &Path,
+    to: &Path,
+    root: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let depfile = to.with_extension("d");
+    clang.args(["-MD", "-MF"]).arg(&depfile);
+    if !clang.arg(source).arg("-o").arg(to).status()?.success() {
+        let clang = clang.get_program().display();
+        return Err(format!("{clang} refuses {}", source.display()).into());
     }
     watch(&fs::read_to_string(depfile)?, root);
-    Ok(object)
+    Ok(())
 }
 
 /// What the machine that vor is built for is called by headers of libbpf, and by clang.
@@ -145,27 +152,16 @@ fn machine() -> Result<(&'static str, &'static str), String> {
 fn link(clang: &str, agent: &Path, root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let unit = agent.ancestors().nth(2).and_then(Path::file_name).ok_or("an agent has no unit")?;
     let library = out.join(unit).with_extension("so");
-    let depfile = out.join(unit).with_extension("so.d");
     let (_, target) = machine()?;
-    let status = Command::new(clang)
+    let mut command = Command::new(clang);
+    command
         .args(["-target", target, "-shared", "-fPIC", "-Oz", "-std=gnu11"])
         .args(["-ffreestanding", "-fno-builtin", "-nostdlib", "-fvisibility=hidden"])
         .args(["-fno-stack-protector", "-fno-asynchronous-unwind-tables"])
         .args(["-Wall", "-Wextra", "-Werror"])
         .args(["-fuse-ld=lld", "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,--strip-all"])
-        .args(["-Wl,--build-id=none", "-Wl,--hash-style=both"])
-        .arg("-MD")
-        .arg("-MF")
-        .arg(&depfile)
-        .arg(agent)
-        .arg("-o")
-        .arg(&library)
-        .status()?;
-    if !status.success() {
-        return Err(format!("{clang} refuses {}", agent.display()).into());
-    }
-    watch(&fs::read_to_string(depfile)?, root);
-    Ok(())
+        .args(["-Wl,--build-id=none", "-Wl,--hash-style=both"]);
+    translate(command, agent, &library, root)
 }
 
 /// Takes what only debuggers read from the object, and compresses it. What the loader reads of types, BTF, stays.

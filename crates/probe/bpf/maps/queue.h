@@ -85,6 +85,13 @@ static __always_inline void queue_put_object(const struct task *task, __u64 item
         row->request = 0;
 }
 
+/* `task` puts `object` into `collection`, where it is known by nothing but itself. */
+static __always_inline void queue_put_into(const struct task *task, __u64 collection, __u64 object)
+{
+    queue_fills(task, collection, object);
+    queue_put_object(task, queue_item(collection, object));
+}
+
 /* Whether `task` goes over to the request of an item that it takes from `collection`. */
 static __always_inline bool queue_gives(const struct task *task, __u64 collection, const struct item_row *item)
 {

@@ -48,8 +48,7 @@ int BPF_UPROBE(glib_push, __u64 queue, __u64 data)
         return 0;
     struct task task = current_task(who);
 
-    queue_fills(&task, queue, data);
-    queue_put_object(&task, queue_item(queue, data));
+    queue_put_into(&task, queue, data);
     return 0;
 }
 
